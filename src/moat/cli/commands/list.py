@@ -1,0 +1,49 @@
+"""`moat list`: the runs, the newest first."""
+
+from __future__ import annotations
+
+import shlex
+import time
+
+from moat.cli.options import Parser, add_json, find_home
+from moat.cli.output import say, show_json, show_table
+from moat.run.record import RunRecord, list_runs
+
+_SHOWN = 20
+_COMMAND_WIDTH = 48
+
+
+def main(arguments: list[str]) -> int:
+    """List them."""
+    parser = Parser("list", "List runs, the newest first.")
+    parser.add_argument("-a", "--all", action="store_true", help=f"more than the last {_SHOWN}")
+    add_json(parser)
+    args = parser.parse_args(arguments)
+    records = list_runs(find_home().runs)
+    if not args.all:
+        records = records[:_SHOWN]
+    if args.json:
+        from dataclasses import asdict
+
+        show_json([asdict(record) for record in records])
+    elif not records:
+        say("no runs yet")
+    else:
+        show_table(
+            ("RUN", "STATE", "EXIT", "STARTED", "WORKSPACE", "COMMAND"), [_row(r) for r in records]
+        )
+    return 0
+
+
+def _row(record: RunRecord) -> tuple[str, ...]:
+    command = shlex.join(record.command)
+    if len(command) > _COMMAND_WIDTH:
+        command = command[: _COMMAND_WIDTH - 1] + "…"
+    return (
+        record.run,
+        record.state,
+        "-" if record.exit_code is None else str(record.exit_code),
+        time.strftime("%Y-%m-%d %H:%M", time.localtime(record.created)),
+        record.workspace,
+        command,
+    )

@@ -1,0 +1,21 @@
+"""`moat revoke`: remove a stored credential."""
+
+from __future__ import annotations
+
+from moat.cli.options import Parser, open_context
+from moat.cli.output import say
+from moat.errors import GrantError
+from moat.providers.registry import get_provider
+from moat.vault.store import Store
+
+
+def main(arguments: list[str]) -> int:
+    """Remove it."""
+    parser = Parser("revoke", "Remove a stored credential. Runs that hold it keep it to their end.")
+    parser.add_argument("name", metavar="NAME", help="as in: moat grant list")
+    args = parser.parse_args(arguments)
+    ref = get_provider(args.name).grant_ref
+    if not Store(open_context().home.credentials).remove(ref):
+        raise GrantError(f"there is no grant for {ref}", hint="run: moat grant list")
+    say(f"revoked {ref}: it is removed from this machine; the key itself is still good elsewhere")
+    return 0

@@ -1,0 +1,71 @@
+"""The person's own settings: what there is to set, and loading it from $MOAT_HOME/config.yaml.
+
+Every command loads settings and most people have no file, so what reads one (`settings_schema`,
+`yaml`) is imported only when there is one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from moat.config.paths import Home
+from moat.files import open_trusted_file
+from moat.errors import ConfigError
+
+HostPort: TypeAlias = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """How the proxy reaches the servers it forwards to."""
+
+    ca_file: Path | None = None
+    """Roots trusted besides the system's, as PEM."""
+    connect_to: tuple[tuple[HostPort, HostPort], ...] = ()
+    """Pairs of what is asked for and where to dial instead; `dict()` takes it as it is."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """What runs may reach."""
+
+    allow: tuple[str, ...] = ()
+    """What every run may reach besides the agent's own hosts, each as HostPattern writes it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All of config.yaml; what the file leaves out has its default."""
+
+    upstream: Upstream = field(default_factory=Upstream)
+    network: Network = field(default_factory=Network)
+
+
+def load_settings(home: Home) -> Settings:
+    """Read config.yaml, which need not be there.
+
+    Raises ConfigError when it cannot be read or taken, UnsafeFile when other users can change it.
+    """
+    path = home.config_file
+    try:
+        file = open_trusted_file(path)
+    except OSError as error:
+        # A link that leads nowhere is a mistake, not an absent file.
+        if isinstance(error, FileNotFoundError) and not path.is_symlink():
+            return Settings()
+        raise _unreadable(path, error) from None
+    from moat.config.settings_schema import SETTINGS
+    from moat.config.yaml import MAX_BYTES, read_yaml
+
+    with file:
+        try:
+            data = file.read(MAX_BYTES + 1)
+        except OSError as error:
+            raise _unreadable(path, error) from None
+    return SETTINGS.read(read_yaml(data, name=str(path)))
+
+
+def _unreadable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"{path}:1:1: cannot be read: {error.strerror}")

@@ -1,0 +1,151 @@
+"""One request and its answer, as a conversation with whoever does the I/O.
+
+`exchange` is a generator. It yields commands and is sent the replies; it never touches a
+socket, a clock or a key store itself, so a test plays it line by line and every transport
+behaves alike.
+
+    decide ── refused ──────────────────────────────► Refuse ► Record
+       └─ allowed ► Resolve… ► Record ► Forward ► Deliver ► Record
+                       any of these failing: ► Refuse (while nothing was delivered) ► Record
+
+The laws: policy comes before secrets; nothing is forwarded that was not recorded first; a
+secret is put in after the last decision and leaves this generator in one command only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from moat.core.secret import Secret
+from moat.engine.messages import Request, Response
+from moat.engine.policy import Verdict
+from moat.engine.problem import Problem, refused_by_policy
+from moat.engine.session import RunSession
+
+Outcome = Literal["open", "forwarded", "refused", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the trace holds of one exchange: the request without its secrets, and what became
+    of it. `grants` names the credentials that were on the wire."""
+
+    method: str
+    url: str
+    verdict: Verdict | None
+    outcome: Outcome
+    status: int | None = None
+    grants: tuple[str, ...] = ()
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class Measured:
+    """What the driver measured of one exchange: seconds since the epoch, bytes of the bodies
+    and of an upgraded connection, seconds to the answer's head and to the end."""
+
+    started: float
+    bytes_up: int = 0
+    bytes_down: int = 0
+    first_byte: float | None = None
+    duration: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """Ask for the secret of a grant; the reply is a Secret."""
+
+    grant: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Send the request on and wait for the head of the answer; the reply is a Response.
+
+    `local` says that the deciding rule names a local service, so that a private address is
+    what was meant.
+    """
+
+    request: Request
+    local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Pass the answer on to the client, body and all; the reply is None."""
+
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Answer the client with a problem of our own; the reply is None."""
+
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Write down how far it has come; the reply is None. Later entries replace earlier ones."""
+
+    entry: Entry
+
+
+Command = Resolve | Forward | Deliver | Refuse | Record
+Exchange = Generator[Command, Any, None]
+
+
+class ExchangeFailed(Exception):
+    """Thrown into the generator by the driver when a command could not be carried out.
+
+    `sent` says whether the request had gone out, credentials and all, before it failed.
+    """
+
+    def __init__(self, problem: Problem, *, sent: bool = False) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem
+        self.sent = sent
+
+
+def exchange(request: Request, session: RunSession) -> Exchange:
+    """Decide, inject, forward, deliver, record: one request from its head to its record."""
+    verdict = session.policy.decide(request)
+    entry = Entry(request.method, request.url, verdict, "open")
+    if not verdict.allowed:
+        problem = refused_by_policy(request, verdict, session)
+        yield from _refuse(problem, replace(entry, outcome="refused", error=verdict.reason))
+        return
+    delivering = False
+    try:
+        injections = session.injections_for(request.destination)
+        outgoing = request
+        for injection in injections:
+            secret: Secret = yield Resolve(injection.grant)
+            outgoing = injection.apply(outgoing, secret)
+        entry = replace(entry, grants=tuple(sorted({item.grant for item in injections})))
+        yield Record(entry)
+        local = verdict.rule is not None and verdict.rule.pattern.is_local_service
+        response: Response = yield Forward(outgoing, local=local)
+        entry = replace(entry, status=response.status)
+        delivering = True
+        yield Deliver(response)
+    except ExchangeFailed as failure:
+        entry = replace(entry, outcome="failed", error=failure.problem.detail)
+        if not failure.sent:
+            entry = replace(entry, grants=())
+        if delivering:
+            yield Record(entry)
+        else:
+            yield from _refuse(failure.problem, entry)
+        return
+    yield Record(replace(entry, outcome="forwarded"))
+
+
+def _refuse(problem: Problem, entry: Entry) -> Exchange:
+    try:
+        yield Record(replace(entry, status=problem.status))
+    except ExchangeFailed as failure:
+        problem = failure.problem
+    yield Refuse(problem)

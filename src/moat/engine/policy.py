@@ -1,0 +1,76 @@
+"""Whether a request may go: deny by default, and say why.
+
+The policy is a value: an ordered table of rules. It is replaced, never edited.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Literal
+
+from moat.core.hosts import HostPattern
+from moat.engine.messages import Request
+
+Source = Literal["agent", "grant", "option", "settings"]
+
+_SOURCES: dict[Source, str] = {
+    "agent": "the agent needs it",
+    "grant": "a grant is bound to it",
+    "option": "--allow-host",
+    "settings": "network.allow in config.yaml",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One thing that is allowed, and who said so."""
+
+    pattern: HostPattern
+    source: Source
+
+    def __str__(self) -> str:
+        return f"allow {self.pattern} ({_SOURCES[self.source]})"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What policy says of one request, with the rule that decided.
+
+    `rule` is None where no rule matched; `nearest` is then the rule that came closest, if any.
+    """
+
+    allowed: bool
+    reason: str
+    rule: Rule | None = None
+    nearest: Rule | None = None
+
+    @property
+    def rule_name(self) -> str:
+        """The deciding rule as a person reads it."""
+        return str(self.rule) if self.rule is not None else "deny by default"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules of one run."""
+
+    rules: tuple[Rule, ...] = ()
+
+    def decide(self, request: Request) -> Verdict:
+        """Judge one request; a pure function of the request and the rules."""
+        destination = request.destination
+        for rule in self.rules:
+            if rule.pattern.matches(destination):
+                return Verdict(allowed=True, reason="allowed by a rule", rule=rule)
+        nearest = self._nearest(destination.host)
+        if nearest is not None and nearest.pattern.host == destination.host:
+            reason = f"no rule allows {destination.host} on port {destination.port}"
+        else:
+            reason = f"no rule allows {destination.host}"
+        return Verdict(allowed=False, reason=reason, nearest=nearest)
+
+    def _nearest(self, host: str) -> Rule | None:
+        by_host = {rule.pattern.host: rule for rule in reversed(self.rules)}
+        close = difflib.get_close_matches(host, by_host, n=1, cutoff=0.5)
+        return by_host[close[0]] if close else None

@@ -1,0 +1,77 @@
+"""The trace: every network request of a run, with the verdict on it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from moat.core import redact
+from moat.core.secret import Secret
+from moat.engine.exchange import Entry, Measured
+from moat.errors import RecordError
+from moat.ledger.db import COLUMNS, Writer
+
+
+class Trace:
+    """Writes exchanges down, without the secrets it is told of."""
+
+    def __init__(self, file: Path) -> None:
+        self._writer = Writer(file)
+        self._secrets: tuple[Secret, ...] = ()
+
+    def hide(self, secrets: Iterable[Secret]) -> None:
+        """Mask these values wherever they would be written."""
+        self._secrets = (*self._secrets, *secrets)
+
+    def record(self, number: int, entry: Entry, measured: Measured) -> None:
+        """Write down an exchange, replacing what stands under its number. Raises RecordError."""
+        known = [secret.reveal() for secret in self._secrets]
+        url = redact.url(redact.values(entry.url, known))
+        error = entry.error and redact.printable(redact.values(entry.error, known))
+        self._writer.put(
+            (
+                number,
+                measured.started,
+                redact.printable(entry.method),
+                url,
+                urlsplit(quote(url, safe=":/[]?&=*")).netloc,
+                entry.outcome,
+                entry.verdict.rule_name if entry.verdict else None,
+                ",".join(entry.grants),
+                entry.status,
+                measured.bytes_up,
+                measured.bytes_down,
+                measured.first_byte,
+                measured.duration,
+                error,
+            )
+        )
+
+    def close(self) -> None:
+        """Write what is left. Raises RecordError if anything was lost."""
+        self._writer.close()
+
+
+def read_trace(file: Path) -> list[dict[str, Any]]:
+    """The exchanges of a run in their order, as plain values. Raises RecordError."""
+    if not file.exists():
+        return []
+    try:
+        database = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            rows = database.execute(
+                f"SELECT {', '.join(COLUMNS)} FROM exchange ORDER BY number"  # noqa: S608
+            ).fetchall()
+        finally:
+            database.close()
+    except sqlite3.Error as error:
+        raise RecordError(f"the trace {file} cannot be read: {error}") from error
+    found = []
+    for row in rows:
+        exchange = dict(zip(COLUMNS, row, strict=True))
+        exchange["grants"] = exchange["grants"].split(",") if exchange["grants"] else []
+        found.append(exchange)
+    return found

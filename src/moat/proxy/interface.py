@@ -1,0 +1,56 @@
+"""What the proxy is handed by the run: it knows no vault, no ledger and no provider."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from typing import Protocol
+
+from moat.core.secret import Secret
+from moat.engine.exchange import Entry, Measured
+from moat.engine.session import RunSession
+from moat.proxy.upstream import Upstreams
+
+
+class CredentialSource(Protocol):
+    """Where secrets come from."""
+
+    async def resolve(self, grant: str) -> Secret:
+        """The secret of a grant. Raises MoatError."""
+        ...
+
+
+class Recorder(Protocol):
+    """Where what happened goes."""
+
+    def record(self, number: int, entry: Entry, measured: Measured) -> None:
+        """Write down an exchange, replacing what was written under its number.
+
+        Raises RecordError when it cannot, after which nothing may be forwarded.
+        """
+        ...
+
+
+class Leaves(Protocol):
+    """Where server-side TLS contexts come from."""
+
+    def context_for(self, host: str) -> ssl.SSLContext:
+        """The context to meet a client with that asked for a host."""
+        ...
+
+
+@dataclass(slots=True)
+class Handed:
+    """Everything the data path works with; `session` is replaced when the policy changes."""
+
+    session: RunSession
+    credentials: CredentialSource
+    recorder: Recorder
+    leaves: Leaves
+    upstreams: Upstreams
+    exchanges: int = 0
+
+    def next_number(self) -> int:
+        """A number for the next exchange of this run."""
+        self.exchanges += 1
+        return self.exchanges

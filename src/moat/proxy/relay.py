@@ -1,0 +1,81 @@
+"""Bodies and upgraded connections, passed on as they come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from moat.proxy.h1 import Chunked, ChunkScanner, Framing, Length, UntilClose
+from moat.proxy.wire import Wire, WireClosed
+
+# How long the other direction may go on once one direction of a tunnel has ended.
+_LINGER = 30.0
+
+Count = Callable[[int], None]
+
+
+async def relay_body(source: Wire, sink: Wire, framing: Framing, count: Count) -> None:
+    """Pass a body on. Raises WireClosed when it ends early, BadMessage when it is malformed."""
+    if isinstance(framing, Length):
+        await _relay_length(source, sink, framing.size, count)
+    elif isinstance(framing, Chunked):
+        await _relay_chunks(source, sink, count)
+    elif isinstance(framing, UntilClose):
+        await _relay_rest(source, sink, count)
+        if source.cut:
+            raise WireClosed("the body was cut")
+
+
+async def _relay_length(source: Wire, sink: Wire, size: int, count: Count) -> None:
+    while size:
+        if not source.buffer and not await source.fill():
+            raise WireClosed("the body ended early")
+        data = source.take(size)
+        size -= len(data)
+        sink.write(data)
+        count(len(data))
+        await sink.drain()
+
+
+async def _relay_chunks(source: Wire, sink: Wire, count: Count) -> None:
+    scanner = ChunkScanner()
+    while not scanner.done:
+        whole = scanner.scan(source.buffer)
+        if whole:
+            sink.write(source.take(whole))
+            count(whole)
+            await sink.drain()
+        elif not await source.fill():
+            raise WireClosed("the body ended early")
+
+
+async def _relay_rest(source: Wire, sink: Wire, count: Count) -> None:
+    while source.buffer or await source.fill():
+        data = source.take()
+        sink.write(data)
+        count(len(data))
+        await sink.drain()
+
+
+async def tunnel(client: Wire, upstream: Wire, up: Count, down: Count) -> None:
+    """Pass bytes both ways until both sides have ended, or one is gone."""
+    directions = {
+        asyncio.create_task(_one_way(client, upstream, up)),
+        asyncio.create_task(_one_way(upstream, client, down)),
+    }
+    try:
+        _, rest = await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
+        if rest:
+            await asyncio.wait(rest, timeout=_LINGER)
+    finally:
+        for task in directions:
+            task.cancel()
+        await asyncio.gather(*directions, return_exceptions=True)
+
+
+async def _one_way(source: Wire, sink: Wire, count: Count) -> None:
+    try:
+        await _relay_rest(source, sink, count)
+        sink.end()
+    except WireClosed:
+        source.abort()

@@ -1,0 +1,200 @@
+"""Meets the clients in the box: one task a connection, requests in their order."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import time
+
+from moat import log
+from moat.core.hosts import Destination
+from moat.engine.exchange import Entry, Measured
+from moat.engine.messages import get_all
+from moat.engine.problem import Problem
+from moat.errors import RecordError
+from moat.proxy import h1
+from moat.proxy.driver import Play, write_problem
+from moat.proxy.h1 import BadMessage, RequestHead
+from moat.proxy.interface import Handed
+from moat.proxy.wire import Wire, WireClosed
+
+HEAD_TIMEOUT = 60.0  # from the first byte of a connection to a whole head: slowloris ends here
+HANDSHAKE_TIMEOUT = 30.0
+IDLE_TIMEOUT = 600.0  # between requests of one connection
+_TLS_HELLO = 0x16  # RFC 8446 section 5.1: a handshake record
+
+
+class ProxyServer:
+    """Listens on sockets it is given, and serves what connects to them."""
+
+    def __init__(self, handed: Handed) -> None:
+        self._handed = handed
+        self._servers: list[asyncio.Server] = []
+        self._tasks: dict[Wire, asyncio.Task[None]] = {}
+
+    async def listen(self, listener: socket.socket) -> None:
+        """Serve a listening socket."""
+        loop = asyncio.get_running_loop()
+        self._servers.append(await loop.create_server(self._meet, sock=listener))
+
+    async def close(self) -> None:
+        """Stop listening, end every connection, and wait until they are recorded."""
+        for server in self._servers:
+            server.close()
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._handed.upstreams.close()
+
+    def _meet(self) -> Wire:
+        wire = Wire(on_lost=self._client_lost)
+        task = asyncio.get_running_loop().create_task(self._serve(wire))
+        self._tasks[wire] = task
+        task.add_done_callback(lambda _: self._tasks.pop(wire, None))
+        return wire
+
+    def _client_lost(self, wire: Wire) -> None:
+        task = self._tasks.get(wire)
+        if task is not None:
+            task.cancel()
+
+    async def _serve(self, client: Wire) -> None:
+        try:
+            await Conversation(self._handed, client).run()
+        except (WireClosed, asyncio.CancelledError, TimeoutError):
+            client.abort()
+        except Exception:
+            log.get(__name__).exception("a connection of the box failed")
+            client.abort()
+        else:
+            client.close()
+
+
+class Conversation:
+    """The requests of one client connection, one after the other."""
+
+    def __init__(self, handed: Handed, client: Wire) -> None:
+        self._handed = handed
+        self._client = client
+        self._fixed: Destination | None = None  # what the tunnel was opened for
+
+    async def run(self) -> None:
+        """Serve until the client has had enough, or must go."""
+        try:
+            async with asyncio.timeout(HEAD_TIMEOUT):
+                head = await self._next_head()
+            if head is None:
+                return
+            if head.method == "CONNECT":
+                await self._open_tunnel(head)
+                head = await self._wait_for_head()
+            while head is not None:
+                if not await self._serve_one(head):
+                    return
+                head = await self._wait_for_head()
+        except BadMessage as error:
+            self._refuse(error)
+
+    async def _next_head(self) -> RequestHead | None:
+        raw = await h1.read_head(self._client)
+        return None if raw is None else h1.parse_request(raw)
+
+    async def _wait_for_head(self) -> RequestHead | None:
+        if not self._client.buffer:
+            try:
+                async with asyncio.timeout(IDLE_TIMEOUT):
+                    if not await self._client.fill():
+                        return None
+            except TimeoutError:
+                return None
+        async with asyncio.timeout(HEAD_TIMEOUT):
+            return await self._next_head()
+
+    async def _open_tunnel(self, head: RequestHead) -> None:
+        """Answer a CONNECT. A denied destination is met too: its refusal is then readable."""
+        try:
+            destination = Destination.parse("https", head.target)
+        except ValueError as error:
+            raise BadMessage(f"the destination is refused: {error}") from error
+        if h1.request_framing(head) != h1.NO_BODY:
+            raise BadMessage("a CONNECT with a body")
+        self._client.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        async with asyncio.timeout(HANDSHAKE_TIMEOUT):
+            if not self._client.buffer and not await self._client.fill():
+                raise WireClosed("the tunnel ended before its first byte")
+            if self._client.buffer[0] == _TLS_HELLO:
+                context = self._handed.leaves.context_for(destination.host)
+                try:
+                    await self._client.start_tls(context, server_side=True)
+                except ssl.SSLError as error:
+                    self._note(head, str(destination), 421, f"TLS failed: {error.reason}")
+                    raise WireClosed(str(error)) from error
+            else:
+                destination = Destination("http", destination.host, destination.port)
+        self._fixed = destination
+
+    async def _serve_one(self, head: RequestHead) -> bool:
+        if head.version != b"1.1":
+            raise BadMessage("HTTP/1.0 is not spoken here", status=505)
+        destination, target = self._place(head)
+        return await Play(self._handed, self._client, head, destination, target).run()
+
+    def _place(self, head: RequestHead) -> tuple[Destination, str]:
+        """Where a request goes, on which its target, its Host and its tunnel must agree."""
+        if head.method == "CONNECT":
+            raise BadMessage("a CONNECT inside a connection that is in use", status=421)
+        if self._fixed is not None:
+            destination, target = self._fixed, head.target
+        else:
+            destination, target = _split_absolute(head.target)
+        if not target.startswith("/") and not (target == "*" and head.method == "OPTIONS"):
+            raise BadMessage("the request target is not a path")
+        hosts = get_all(head.headers, b"host")
+        if len(hosts) != 1:
+            raise BadMessage("not exactly one Host header")
+        try:
+            named = Destination.parse(destination.scheme, hosts[0].decode("latin-1"))
+        except ValueError as error:
+            raise BadMessage(f"the Host header is refused: {error}") from error
+        if named != destination:
+            self._note(head, f"{destination}{target}", 421, f"Host says {named.authority}")
+            raise BadMessage(
+                f"the Host header says {named.authority}, the connection {destination.authority}",
+                status=421,
+            )
+        return destination, target
+
+    def _refuse(self, error: BadMessage) -> None:
+        problem = Problem(
+            status=error.status,
+            kind="bad-request",
+            detail=f"Moat refused a request: {error.reason}",
+        )
+        if not self._client.lost:
+            write_problem(self._client, problem, close=True)
+
+    def _note(self, head: RequestHead, url: str, status: int, error: str) -> None:
+        """Record what never became an exchange because its parts disagree."""
+        entry = Entry(head.method, url, None, "refused", status, error=error)
+        measured = Measured(started=time.time(), duration=0.0)
+        try:
+            self._handed.recorder.record(self._handed.next_number(), entry, measured)
+        except RecordError as failure:
+            raise BadMessage(failure.message, status=503) from failure
+
+
+def _split_absolute(target: str) -> tuple[Destination, str]:
+    scheme, mark, rest = target.partition("://")
+    if not mark:
+        raise BadMessage("this is a proxy: it wants a whole URL, or CONNECT")
+    if scheme.lower() != "http":
+        raise BadMessage("https goes through CONNECT")
+    cut = min((rest.find(mark) for mark in "/?#" if mark in rest), default=len(rest))
+    authority, path = rest[:cut], rest[cut:]
+    try:
+        destination = Destination.parse("http", authority)
+    except ValueError as error:
+        raise BadMessage(f"the destination is refused: {error}") from error
+    return destination, path if path.startswith("/") else "/" + path

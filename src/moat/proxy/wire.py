@@ -1,0 +1,253 @@
+"""One connection as a stream of bytes: awaited in order, bounded both ways, TLS or not.
+
+TLS runs over `ssl.MemoryBIO` rather than the event loop's own: it can begin with bytes that
+were already read, it tells a closing from a cut, and it can end one direction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import cast
+
+# Above this many unread bytes the other side is asked to wait.
+HIGH_WATER = 256 * 1024
+_RECORDS = 64 * 1024
+
+
+class WireClosed(ConnectionError):
+    """The other side is gone, or ended before what was expected had come."""
+
+
+class Wire(asyncio.Protocol):
+    """One side of a connection.
+
+    `buffer` holds what was received and not yet taken. At most one task reads and one writes.
+    `ended` is set once no more bytes will come; `cut` if they ended without TLS's close_notify.
+    """
+
+    def __init__(self, on_lost: Callable[[Wire], None] | None = None) -> None:
+        self.buffer = bytearray()
+        self.ended = False
+        self.cut = False
+        self._on_lost = on_lost
+        self._transport: asyncio.Transport | None = None
+        self._tls: ssl.SSLObject | None = None
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._handshaking = False
+        self._reading_paused = False
+        self._writing_paused = False
+        self._readable: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+
+    # what the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=HIGH_WATER)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes off the network."""
+        if self._tls is None:
+            self.buffer += data
+            self._limit_reading()
+        else:
+            self._incoming.write(data)
+            if not self._handshaking:
+                self._decrypt()
+        self._wake_reader()
+
+    def eof_received(self) -> bool:
+        """Note the end of what comes; the other direction stays open."""
+        if self._tls is not None:
+            self._incoming.write_eof()
+            if not self._handshaking:
+                self._decrypt()
+        if not self.ended:
+            self.cut = self._tls is not None
+            self.ended = True
+        self._wake_reader()
+        if self.cut and self._on_lost is not None:
+            self._on_lost(self)
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wake everybody: nothing more will come or go."""
+        if not self.ended:
+            self.cut = True
+        self.ended = True
+        self._transport = None
+        self._wake_reader()
+        self.resume_writing()
+        if self._on_lost is not None:
+            self._on_lost(self)
+
+    def pause_writing(self) -> None:
+        """The other side reads too slowly."""
+        self._writing_paused = True
+
+    def resume_writing(self) -> None:
+        """The other side has caught up."""
+        self._writing_paused = False
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    # reading
+
+    async def fill(self) -> bool:
+        """Wait until more bytes are in the buffer; False when none will come."""
+        size = len(self.buffer)
+        while len(self.buffer) == size:
+            if self.ended:
+                return False
+            if size and self._reading_paused:
+                return True
+            self._readable = asyncio.get_running_loop().create_future()
+            await self._readable
+        return True
+
+    def take(self, limit: int | None = None) -> bytes:
+        """Take up to `limit` bytes from the front of the buffer, without waiting."""
+        if limit is None or limit >= len(self.buffer):
+            data = bytes(self.buffer)
+            self.buffer.clear()
+        else:
+            data = bytes(memoryview(self.buffer)[:limit])
+            del self.buffer[:limit]
+        if self._reading_paused and len(self.buffer) < HIGH_WATER // 2:
+            self._resume_reading()
+        return data
+
+    def _resume_reading(self) -> None:
+        # OpenSSL may hold bytes that raise no event of their own.
+        if self._tls is not None:
+            self._decrypt()
+        if len(self.buffer) < HIGH_WATER and self._transport is not None:
+            self._reading_paused = False
+            if not self.ended:
+                self._transport.resume_reading()
+
+    def _limit_reading(self) -> None:
+        if len(self.buffer) >= HIGH_WATER and not self._reading_paused:
+            self._reading_paused = True
+            if self._transport is not None:
+                self._transport.pause_reading()
+
+    def _wake_reader(self) -> None:
+        if self._readable is not None and not self._readable.done():
+            self._readable.set_result(None)
+
+    # writing
+
+    @property
+    def lost(self) -> bool:
+        """Whether nothing can be written any more."""
+        return self._transport is None or self._transport.is_closing()
+
+    def write(self, data: bytes | bytearray) -> None:
+        """Send bytes, buffering what the network does not take yet. Raises WireClosed."""
+        if self._transport is None or self._transport.is_closing():
+            raise WireClosed("the connection is closed")
+        if self._tls is None:
+            self._transport.write(data)
+            return
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[self._tls.write(view) :]
+            except ssl.SSLError as error:
+                raise WireClosed(f"TLS failed: {error.reason}") from error
+        self._flush()
+
+    async def drain(self) -> None:
+        """Wait until the other side has room. Raises WireClosed."""
+        while self._writing_paused:
+            self._writable = asyncio.get_running_loop().create_future()
+            await self._writable
+        if self._transport is None:
+            raise WireClosed("the connection is closed")
+
+    def end(self) -> None:
+        """Say that no more bytes will be sent; reading goes on."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._tls is None:
+            self._transport.write_eof()
+        else:
+            self._close_notify()
+
+    def close(self) -> None:
+        """Close in order: what was written still goes out."""
+        if self._transport is None:
+            return
+        if self._tls is not None and not self._handshaking:
+            self._close_notify()
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once, so that the other side sees a cut and not an end."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # TLS
+
+    async def start_tls(
+        self, context: ssl.SSLContext, *, server_side: bool, server_hostname: str | None = None
+    ) -> None:
+        """Shake hands. Raises ssl.SSLError, or WireClosed when the other side goes away."""
+        self._tls = context.wrap_bio(
+            self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
+        )
+        self._handshaking = True
+        if self.buffer:
+            self._incoming.write(self.take())
+        while True:
+            try:
+                self._tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                self._flush()
+                if self.ended:
+                    raise WireClosed("the connection ended during the TLS handshake") from None
+                self._readable = asyncio.get_running_loop().create_future()
+                await self._readable
+            except ssl.SSLError:
+                self._flush()  # the alert that says why
+                raise
+        self._handshaking = False
+        self._flush()
+        self._decrypt()
+
+    def _decrypt(self) -> None:
+        assert self._tls is not None
+        try:
+            while len(self.buffer) < HIGH_WATER:
+                data = self._tls.read(_RECORDS)
+                if not data:
+                    self.ended = True
+                    break
+                self.buffer += data
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self.ended = True
+        except ssl.SSLError:
+            if not self.ended:
+                self.ended = self.cut = True
+        self._flush()
+        self._limit_reading()
+
+    def _close_notify(self) -> None:
+        assert self._tls is not None
+        try:
+            self._tls.unwrap()
+        except ssl.SSLError:
+            pass  # it waits for the answer, which is not needed
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._outgoing.pending and self._transport is not None:
+            self._transport.write(self._outgoing.read())

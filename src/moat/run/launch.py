@@ -1,0 +1,34 @@
+"""From a plan to a run: fork the supervisor, attach to it, and bring its exit code home."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+
+from moat.config.paths import Home
+from moat.run.attach import Ended, attach
+from moat.run.plan import Plan
+
+
+def launch(plan: Plan, home: Home, *, stdin: bool) -> Ended:
+    """Run a plan to its end; `stdin` says whether standard input is the run's."""
+    ours, theirs = socket.socketpair()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # From here to the client's own handlers, a Ctrl-C waits: it is delivered to the run.
+    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    supervisor = os.fork()
+    if supervisor == 0:
+        from moat.run.supervisor import supervise
+
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+        supervise(plan, home, theirs)
+    theirs.close()
+    try:
+        return attach(ours, terminal=plan.terminal is not None, stdin=stdin, unblock=signals)
+    finally:
+        ours.close()
+        os.waitpid(supervisor, 0)

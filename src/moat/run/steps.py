@@ -1,0 +1,171 @@
+"""The steps of a run: each acquires one thing and gives it back, whatever happens between."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+
+from moat.config.paths import Home
+from moat.core.redact import printable
+from moat.engine.session import RunSession
+from moat.errors import MoatError
+from moat.ledger.trace import Trace
+from moat.ledger.transcript import Transcript
+from moat.pki.bundle import ensure_ca_pem
+from moat.pki.trust import upstream_context
+from moat.proxy.interface import Handed
+from moat.proxy.server import ProxyServer
+from moat.proxy.upstream import Upstreams
+from moat.run.grants import OpenedGrants
+from moat.run.leaves import LazyLeaves
+from moat.run.plan import Plan
+from moat.run.record import RunDirectory, RunRecord, State
+from moat.runtimes.etc import etc_files
+from moat.runtimes.interface import Box, BoxSpec, Mount, Runtime
+
+
+class Keeper:
+    """Keeps the record of a run up to date."""
+
+    def __init__(self, directory: RunDirectory, record: RunRecord) -> None:
+        self._directory = directory
+        self.record = record
+        self.exit_code: int | None = None
+        directory.write(record)
+
+    def set(self, state: State) -> None:
+        """Write down a new state."""
+        self.record = replace(self.record, state=state)
+        self._directory.write(self.record)
+
+    def end(self, error: BaseException | None) -> None:
+        """Write down how the run ended; being asked to end is not a failure."""
+        failed = error is not None and not isinstance(error, asyncio.CancelledError)
+        self.record = replace(
+            self.record,
+            state="failed" if failed else "stopped",
+            ended=time.time(),
+            exit_code=self.exit_code,
+            error=printable(str(error)) if failed else None,
+        )
+        self._directory.write(self.record)
+
+
+@contextlib.contextmanager
+def recorded(directory: RunDirectory, plan: Plan) -> Iterator[Keeper]:
+    """The run's directory and record; the lock says to others that the run is alive."""
+    lock = directory.create()
+    try:
+        record = RunRecord(
+            run=plan.run,
+            state="created",
+            created=time.time(),
+            workspace=str(plan.workspace),
+            command=plan.command,
+            agent=plan.agent,
+            grants=plan.grants,
+            versions=dict(plan.versions),
+        )
+        keeper = Keeper(directory, record)
+        try:
+            yield keeper
+        except BaseException as error:
+            keeper.end(error)
+            raise
+        keeper.end(None)
+    finally:
+        os.close(lock)
+
+
+@contextlib.contextmanager
+def staged(directory: RunDirectory, plan: Plan, home: Home) -> Iterator[tuple[Mount, ...]]:
+    """The files made for the box, as mounts; gone when the run is."""
+    stage = directory.stage
+    try:
+        for name, content in etc_files(ensure_ca_pem(home.ca)).items():
+            file = stage / "etc" / name
+            file.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+            file.write_bytes(content)
+        mounts = []
+        for name, files in plan.staged.items():
+            folder = stage / f"{name}-init"
+            folder.mkdir(mode=0o700)
+            mounts.append(Mount(folder, f"/moat/{name}-init"))
+            for item in files:
+                file = folder / item.name
+                file.write_bytes(item.content)
+                file.chmod(item.mode)
+        yield tuple(mounts)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+@contextlib.asynccontextmanager
+async def boxed(
+    runtime: Runtime, directory: RunDirectory, plan: Plan, mounts: tuple[Mount, ...]
+) -> AsyncIterator[Box]:
+    """The box, at its gate; destroyed at the end."""
+    spec = BoxSpec(
+        workspace=plan.workspace,
+        command=plan.command,
+        environment=plan.environment,
+        mounts=(*plan.mounts, *mounts),
+        etc=directory.stage / "etc",
+        terminal=plan.terminal,
+    )
+    box = await runtime.create(spec)
+    try:
+        yield box
+    finally:
+        await box.destroy()
+
+
+@contextlib.contextmanager
+def traced(directory: RunDirectory, grants: OpenedGrants) -> Iterator[Trace]:
+    """The trace of the run's requests; closing says if anything was not written."""
+    trace = Trace(directory.trace)
+    trace.hide(grants.secrets)
+    try:
+        yield trace
+    finally:
+        trace.close()
+
+
+@contextlib.contextmanager
+def transcribed(directory: RunDirectory) -> Iterator[Transcript]:
+    """The transcript of what the box prints."""
+    transcript = Transcript(directory.transcript)
+    try:
+        yield transcript
+    finally:
+        transcript.close()
+
+
+@contextlib.asynccontextmanager
+async def proxied(
+    box: Box, plan: Plan, grants: OpenedGrants, trace: Trace, leaves: LazyLeaves
+) -> AsyncIterator[ProxyServer]:
+    """The proxy, listening inside the box; every connection is ended and recorded at the end."""
+    session = RunSession(plan.run, plan.policy, plan.injections, plan.command_line)
+    upstream = plan.upstream
+    upstreams = Upstreams(upstream_context(upstream.ca_file), connect_to=dict(upstream.connect_to))
+    server = ProxyServer(Handed(session, grants, trace, leaves, upstreams))
+    await server.listen(box.listener)
+    try:
+        yield server
+    finally:
+        await server.close()
+
+
+def choose_runtime(name: str = "sandbox") -> Runtime:
+    """The runtime of a name. Raises MoatError."""
+    if name == "sandbox":
+        from moat.runtimes.sandbox.runtime import SandboxRuntime
+
+        return SandboxRuntime()
+    raise MoatError(f"there is no runtime {name!r}")

@@ -1,0 +1,251 @@
+"""The supervisor: one process a run, which owns everything of it.
+
+It is forked off the command line, in a session of its own, and takes everything down with it
+when it ends: box, proxy, staged files. The command line is a client on a socket; while a run
+cannot be attached to again, one whose client is gone is stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import resource
+import signal
+import socket
+from typing import NoReturn
+
+from moat import log
+from moat.config.paths import Home
+from moat.errors import Interrupted, MoatError
+from moat.ledger.transcript import Transcript
+from moat.run import control
+from moat.run.grants import open_grants
+from moat.run.leaves import LazyLeaves
+from moat.run.plan import Plan
+from moat.run.record import RunDirectory
+from moat.run.steps import (
+    boxed,
+    choose_runtime,
+    proxied,
+    recorded,
+    staged,
+    traced,
+    transcribed,
+)
+from moat.runtimes.descriptors import read_some, write_all
+from moat.runtimes.interface import Box
+from moat.vault.store import Store
+
+# From a signal that asks to end, to the one that does not.
+_GRACE = 5.0
+_INTERNAL = "Moat failed where it should not have"
+
+
+def supervise(plan: Plan, home: Home, channel: socket.socket) -> NoReturn:
+    """Be the supervisor of a run, in the child of a fork, until it has ended."""
+    try:
+        _leave_the_command_line(channel)
+        import uvloop
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(Supervisor(plan, home).run(channel))
+    finally:
+        os._exit(0)
+
+
+def _leave_the_command_line(channel: socket.socket) -> None:
+    """Own session, no terminal, no descriptor but the channel, no core dumps."""
+    os.setsid()
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGWINCH, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    signal.set_wakeup_fd(-1)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nothing, descriptor)
+    keep = channel.fileno()
+    os.closerange(3, keep)
+    os.closerange(keep + 1, os.sysconf("SC_OPEN_MAX"))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.umask(0o077)
+
+
+class Client:
+    """The command line at the other end of the channel."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._gone = False
+
+    async def send(self, data: bytes) -> None:
+        """Send a frame, waiting while the client is slow; nothing once it is gone."""
+        if self._gone:
+            return
+        try:
+            self._writer.write(data)
+            await self._writer.drain()
+        except ConnectionError:
+            self._gone = True
+
+    async def receive(self) -> bytes:
+        """Bytes from the client; empty when it is gone."""
+        try:
+            return await self._reader.read(1 << 16)
+        except ConnectionError:
+            return b""
+
+    async def close(self) -> None:
+        """Close the channel once everything has gone out."""
+        with contextlib.suppress(ConnectionError):
+            self._writer.close()
+            await self._writer.wait_closed()
+
+
+class Supervisor:
+    """One run, from its record to its end."""
+
+    def __init__(self, plan: Plan, home: Home) -> None:
+        self._plan = plan
+        self._home = home
+        self._directory = RunDirectory(home.runs, plan.run)
+        self._box: Box | None = None
+        self._stopped_by: int | None = None  # the signal that asked the run to end
+        self._stdin: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._client: Client
+
+    async def run(self, channel: socket.socket) -> None:
+        """Live through the run and tell the client how it ended."""
+        self._client = Client(*await asyncio.open_unix_connection(sock=channel))
+        self._life = asyncio.create_task(self._live())
+        listening = asyncio.create_task(self._listen())
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stop, signal.SIGTERM)
+        code, error = await self._outcome()
+        listening.cancel()
+        await self._client.send(
+            control.message(
+                control.EXIT,
+                code=code,
+                run=self._plan.run,
+                error=error.message if error else None,
+                hint=error.hint if error else None,
+            )
+        )
+        await self._client.close()
+
+    async def _outcome(self) -> tuple[int, MoatError | None]:
+        try:
+            return await self._life, None
+        except asyncio.CancelledError:
+            return self._stopped_code() or 1, Interrupted()
+        except MoatError as error:
+            return error.exit_code, error
+        except OSError as error:
+            name = f" {error.filename}" if error.filename else ""
+            return 1, MoatError(f"the system refused{name}: {error.strerror}")
+        except Exception:
+            log.get(__name__).exception(_INTERNAL)
+            return 1, MoatError(_INTERNAL, hint=f"its log says more: {self._directory.log}")
+
+    async def _live(self) -> int:
+        directory, plan = self._directory, self._plan
+        async with contextlib.AsyncExitStack() as stack:
+            keeper = stack.enter_context(recorded(directory, plan))
+            log.to_file(directory.log)
+            grants = open_grants(Store(self._home.credentials), plan.grants)
+            keeper.set("starting")
+            mounts = stack.enter_context(staged(directory, plan, self._home))
+            # Before the first thread: making the listener takes a fork that enters namespaces.
+            box = await stack.enter_async_context(boxed(choose_runtime(), directory, plan, mounts))
+            trace = stack.enter_context(traced(directory, grants))
+            transcript = stack.enter_context(transcribed(directory))
+            leaves = LazyLeaves(self._home.ca)
+            await stack.enter_async_context(proxied(box, plan, grants, trace, leaves))
+            self._box = box
+            keeper.set("running")
+            box.open_gate()
+            warming = self._warm(leaves)
+            try:
+                code = await self._until_end(box, transcript)
+            finally:
+                await warming
+                keeper.set("stopping")
+                keeper.exit_code = self._stopped_code()
+            keeper.exit_code = keeper.exit_code or code
+            return keeper.exit_code
+
+    def _stopped_code(self) -> int | None:
+        return None if self._stopped_by is None else 128 + self._stopped_by
+
+    def _warm(self, leaves: LazyLeaves) -> asyncio.Future[None]:
+        hosts = sorted({item.pattern.host for item in self._plan.injections})
+        return asyncio.get_running_loop().run_in_executor(None, leaves.warm, hosts)
+
+    # what goes through
+
+    async def _until_end(self, box: Box, transcript: Transcript) -> int:
+        outputs = [(box.stdout, control.STDOUT)]
+        if box.stderr is not None:
+            outputs.append((box.stderr, control.STDERR))
+        feeding = asyncio.create_task(self._feed(box))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for descriptor, kind in outputs:
+                    group.create_task(self._pass_on(descriptor, kind, transcript))
+                code = await box.wait()
+        except* MoatError as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            feeding.cancel()
+            await asyncio.gather(feeding, return_exceptions=True)
+        return code
+
+    async def _pass_on(self, descriptor: int, kind: bytes, transcript: Transcript) -> None:
+        while data := await read_some(descriptor):
+            transcript.write(data)
+            await self._client.send(control.frame(kind, data))
+
+    async def _feed(self, box: Box) -> None:
+        while (data := await self._stdin.get()) is not None:
+            try:
+                await write_all(box.stdin, data)
+            except BrokenPipeError:
+                continue  # the command has closed its input; the client may go on sending
+            finally:
+                await self._client.send(control.message(control.STDIN_TAKEN, bytes=len(data)))
+        box.close_stdin()
+
+    # what the client says
+
+    async def _listen(self) -> None:
+        deframer = control.Deframer()
+        try:
+            while data := await self._client.receive():
+                for kind, payload in deframer.feed(data):
+                    self._hear(kind, payload)
+        except (control.ProtocolError, ValueError, KeyError, TypeError):
+            log.get(__name__).exception("the client cannot be understood")
+        self._stop(signal.SIGHUP)
+
+    def _hear(self, kind: bytes, payload: bytes) -> None:
+        if kind == control.STDIN:
+            self._stdin.put_nowait(payload)
+        elif kind == control.STDIN_END:
+            self._stdin.put_nowait(None)
+        elif kind == control.RESIZE and self._box is not None:
+            size = json.loads(payload)
+            self._box.resize(int(size["rows"]), int(size["columns"]))
+        elif kind == control.SIGNAL:
+            self._stop(int(json.loads(payload)["number"]))
+
+    def _stop(self, number: int) -> None:
+        """Ask the run to end; asked again, or after a while, it is ended."""
+        again = self._stopped_by is not None
+        self._stopped_by = self._stopped_by or number
+        if self._box is None or again:
+            self._life.cancel()
+            return
+        self._box.signal(number)
+        asyncio.get_running_loop().call_later(_GRACE, self._life.cancel)

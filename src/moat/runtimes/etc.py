@@ -1,0 +1,24 @@
+"""The files of /etc that a box gets made for it."""
+
+from __future__ import annotations
+
+from moat.runtimes.interface import HOME, UID, USER
+
+_NOBODY = 65534
+
+
+def etc_files(ca_pem: bytes) -> dict[str, bytes]:
+    """Name below /etc and content. Every certificate a box meets is signed by Moat's own CA, so
+    that is all it trusts."""
+    return {
+        "passwd": (
+            f"root:x:0:0:root:/root:/usr/sbin/nologin\n"
+            f"{USER}:x:{UID}:{UID}:{USER}:{HOME}:/bin/sh\n"
+            f"nobody:x:{_NOBODY}:{_NOBODY}:nobody:/nonexistent:/usr/sbin/nologin\n"
+        ).encode(),
+        "group": f"root:x:0:\n{USER}:x:{UID}:\nnogroup:x:{_NOBODY}:\n".encode(),
+        "hosts": b"127.0.0.1\tlocalhost moat\n::1\tlocalhost\n",
+        "nsswitch.conf": b"passwd: files\ngroup: files\nhosts: files\nservices: files\n",
+        "resolv.conf": b"# Names are resolved by Moat's proxy; there is no resolver in the box.\n",
+        "ssl/certs/ca-certificates.crt": ca_pem,
+    }

@@ -1,0 +1,23 @@
+#!/bin/sh
+# moat-init: the first program in every box.
+#
+# It waits at the gate: descriptor 3 leads to the supervisor, which says "go" once the proxy
+# listens. If the supervisor dies before that, the read ends without a word and nothing runs.
+# Then it puts staged files in place (/moat/NAME-init becomes ~/.NAME) and becomes the command.
+
+echo ready >&3 || exit 125
+read -r word <&3 || exit 125
+[ "$word" = go ] || exit 125
+exec 3<&-
+
+for staged in /moat/*-init; do
+    [ -d "$staged" ] || continue
+    name=${staged#/moat/}
+    target=$HOME/.${name%-init}
+    mkdir -p -m 700 "$target" && cp -p "$staged"/* "$target"/ || {
+        echo "moat-init: $staged could not be put in place" >&2
+        exit 125
+    }
+done
+
+exec "$@"

@@ -1,0 +1,90 @@
+"""What a runtime is: it makes boxes."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+# Where things stand in a box, in every runtime.
+WORKSPACE = "/workspace"
+HOME = "/home/agent"
+USER = "agent"
+UID = 1000
+CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+PROXY_HOST = "127.0.0.1"
+PROXY_PORT = 3128
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A file or directory of the host, seen read-only in the box at `target`."""
+
+    source: Path
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class BoxSpec:
+    """A box to be made: what runs in it, what it sees.
+
+    `environment` is all there is of it; `etc` holds the generated files of /etc by name;
+    `terminal` is the size (rows, columns) of the terminal to run on, None for three pipes.
+    """
+
+    workspace: Path
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    mounts: tuple[Mount, ...]
+    etc: Path
+    terminal: tuple[int, int] | None
+
+
+class Box(Protocol):
+    """A box that was made and waits at its gate.
+
+    `listener` listens inside the box's network, on PROXY_HOST and PROXY_PORT. `stdin`, `stdout`
+    and `stderr` are descriptors of this process; on a terminal they are one and the same, and
+    `stderr` is None.
+    """
+
+    listener: socket.socket
+    stdin: int
+    stdout: int
+    stderr: int | None
+
+    def open_gate(self) -> None:
+        """Let the command start."""
+        ...
+
+    async def wait(self) -> int:
+        """Wait for the end; the exit code as a shell would give it."""
+        ...
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the command."""
+        ...
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Change the size of the terminal; without one, nothing happens."""
+        ...
+
+    def close_stdin(self) -> None:
+        """End the command's standard input; a terminal stays open."""
+        ...
+
+    async def destroy(self) -> None:
+        """End everything in the box at once, and give back what it held."""
+        ...
+
+
+class Runtime(Protocol):
+    """Where runs happen."""
+
+    name: str
+
+    async def create(self, spec: BoxSpec) -> Box:
+        """Make a box, up to its gate. Raises RuntimeUnavailable."""
+        ...

@@ -1,0 +1,146 @@
+"""The argument list of bubblewrap. It *is* the isolation: every line here is a guard.
+
+Pure: values in, strings out. A change here is a change of the security boundary; the result is
+held by a golden test and by attacks from inside a box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from moat.runtimes.interface import HOME, UID, WORKSPACE, BoxSpec
+
+# Host files a program needs to run at all; none is secret, those that are missing are left out.
+ETC_OF_HOST = (
+    "alternatives",
+    "bash.bashrc",
+    "debian_version",
+    "gai.conf",
+    "inputrc",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "lsb-release",
+    "magic",
+    "magic.mime",
+    "mime.types",
+    "os-release",
+    "perl",
+    "protocols",
+    "services",
+    "ssl/openssl.cnf",
+    "terminfo",
+    "timezone",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HostLayout:
+    """How the host's system directories lie.
+
+    `directories` are mounted read-only as they are; `links` are (path, target) pairs such as
+    ("/bin", "usr/bin"), made anew in the box.
+    """
+
+    directories: tuple[str, ...]
+    links: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptors:
+    """The numbers under which bubblewrap finds its descriptors."""
+
+    info: int
+    block: int
+    seccomp: int
+
+
+def bwrap_arguments(
+    spec: BoxSpec, layout: HostLayout, descriptors: Descriptors, *, init: str
+) -> list[str]:
+    """The options of bubblewrap, without its name and without the command."""
+    return [
+        *_isolation(descriptors),
+        *_environment(spec),
+        *_system(layout),
+        *_private_places(),
+        *_etc(spec),
+        *_mounts(spec, init),
+        # Nothing in the box can write outside /workspace, /tmp, /var/tmp, /run and /home.
+        # /proc is read-only too: as uid 0 of the host, /proc/sys and /proc/sysrq-trigger would
+        # be writable by file permissions alone, core_pattern among them.
+        *("--remount-ro", "/proc", "--remount-ro", "/"),
+        *("--chdir", WORKSPACE),
+    ]
+
+
+def _isolation(descriptors: Descriptors) -> list[str]:
+    return [
+        "--unshare-user",
+        "--unshare-pid",
+        "--unshare-net",
+        "--unshare-ipc",
+        "--unshare-uts",
+        "--unshare-cgroup",
+        "--disable-userns",
+        *("--cap-drop", "ALL"),
+        *("--uid", str(UID), "--gid", str(UID)),
+        *("--hostname", "moat"),
+        "--die-with-parent",
+        *("--seccomp", str(descriptors.seccomp)),
+        *("--info-fd", str(descriptors.info)),
+        *("--block-fd", str(descriptors.block)),
+    ]
+
+
+def _environment(spec: BoxSpec) -> list[str]:
+    arguments = ["--clearenv"]
+    for name in sorted(spec.environment):
+        arguments += ["--setenv", name, spec.environment[name]]
+    return arguments
+
+
+def _system(layout: HostLayout) -> list[str]:
+    arguments: list[str] = []
+    for directory in layout.directories:
+        arguments += ["--ro-bind", directory, directory]
+    for path, target in layout.links:
+        arguments += ["--symlink", target, path]
+    return arguments
+
+
+def _private_places() -> list[str]:
+    return [
+        *("--proc", "/proc"),
+        *("--dev", "/dev"),
+        *("--perms", "1777", "--tmpfs", "/tmp"),  # noqa: S108  # the box's own
+        *("--perms", "1777", "--tmpfs", "/var/tmp"),  # noqa: S108
+        *("--tmpfs", "/run"),
+        *("--tmpfs", "/home"),
+        *("--perms", "0700", "--dir", HOME),
+    ]
+
+
+def _etc(spec: BoxSpec) -> list[str]:
+    arguments: list[str] = []
+    for name in ETC_OF_HOST:
+        arguments += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    for name in ("group", "hosts", "nsswitch.conf", "passwd", "resolv.conf", "ssl/certs"):
+        arguments += ["--ro-bind", str(spec.etc / name), f"/etc/{name}"]
+    return arguments
+
+
+def _mounts(spec: BoxSpec, init: str) -> list[str]:
+    arguments = ["--ro-bind", init, "/moat/init"]
+    for mount in spec.mounts:
+        arguments += ["--ro-bind", str(mount.source), mount.target]
+    # Last, and nothing beneath it: bubblewrap before 0.12 follows links a hostile workspace
+    # has planted when it mounts below it (CVE-2026-87766).
+    return [*arguments, "--bind", str(spec.workspace), WORKSPACE]
+
+
+def box_command(command: Sequence[str]) -> list[str]:
+    """The command as the box starts it, behind its gate."""
+    return ["/bin/sh", "/moat/init", *command]

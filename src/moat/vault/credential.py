@@ -1,0 +1,50 @@
+"""What is stored of a grant."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass, field
+from typing import Any
+
+from moat.core.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A secret with what is known about it.
+
+    `provider` is the canonical id it is stored under; times are UTC; `expires_at` None means
+    that no expiry is known; `metadata` holds no secret.
+    """
+
+    provider: str
+    secret: Secret
+    created_at: datetime.datetime
+    expires_at: datetime.datetime | None = None
+    scopes: tuple[str, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+def to_document(credential: Credential) -> dict[str, Any]:
+    """A credential as the JSON document that is sealed; it holds the secret in the clear."""
+    return {
+        "provider": credential.provider,
+        "secret": credential.secret.reveal(),
+        "created_at": credential.created_at.isoformat(),
+        "expires_at": credential.expires_at.isoformat() if credential.expires_at else None,
+        "scopes": list(credential.scopes),
+        "metadata": credential.metadata,
+    }
+
+
+def from_document(document: dict[str, Any]) -> Credential:
+    """A credential from its document. Raises KeyError, TypeError or ValueError."""
+    expires = document["expires_at"]
+    return Credential(
+        provider=document["provider"],
+        secret=Secret(document["secret"]),
+        created_at=datetime.datetime.fromisoformat(document["created_at"]),
+        expires_at=datetime.datetime.fromisoformat(expires) if expires else None,
+        scopes=tuple(document["scopes"]),
+        metadata=dict(document["metadata"]),
+    )

@@ -1,0 +1,157 @@
+"""The credential store: one sealed file a credential, below a directory of its owner's alone."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from moat.errors import GrantError
+from moat.files import ensure_private_dir, open_private_file, write_atomic
+from moat.vault.credential import Credential, from_document, to_document
+from moat.vault.keys import load_key, make_key
+
+FORMAT = 1
+DEFAULT_PROFILE = "default"
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What can be said of a stored credential; `problem` says why it cannot be opened."""
+
+    provider: str
+    created_at: datetime.datetime | None
+    problem: str | None = None
+
+
+class Store:
+    """Credentials under `directory`, which also holds the key that seals them."""
+
+    def __init__(self, directory: Path, *, profile: str = DEFAULT_PROFILE) -> None:
+        self._directory = directory
+        self._key_file = directory / "vault.key"
+        self._profile = profile
+
+    def has(self, provider: str) -> bool:
+        """Whether there is a credential; it is not opened."""
+        return os.path.lexists(self._file(provider))
+
+    def get(self, provider: str) -> Credential:
+        """Open a credential. Raises GrantError when it is missing or cannot be opened."""
+        file = self._file(provider)
+        if not self.has(provider):
+            raise GrantError(
+                f"there is no grant for {provider}", hint=f"run: moat grant {provider}"
+            )
+        ensure_private_dir(self._directory)
+        ensure_private_dir(file.parent)
+        with open_private_file(file) as opened:
+            content = opened.read()
+        return self._open(file, content, provider)
+
+    def put(self, credential: Credential) -> None:
+        """Store a credential in the place of an older one."""
+        from moat.vault.cipher import seal
+
+        file = self._file(credential.provider)
+        with self._locked():
+            ensure_private_dir(file.parent)
+            key = load_key(self._key_file)
+            if key is None:
+                self._refuse_a_second_key()
+                key = make_key(self._key_file)
+            plaintext = json.dumps(to_document(credential)).encode()
+            sealed = seal(key, plaintext, provider=credential.provider, profile=self._profile)
+            document = {
+                "format": FORMAT,
+                "profile": self._profile,
+                "provider": credential.provider,
+                "sealed": base64.b64encode(sealed).decode(),
+            }
+            write_atomic(file, json.dumps(document, indent=2).encode() + b"\n", mode=0o600)
+
+    def remove(self, provider: str) -> bool:
+        """Remove a credential; False if there was none."""
+        if not self.has(provider):
+            return False
+        with self._locked():
+            try:
+                self._file(provider).unlink()
+            except FileNotFoundError:
+                return False
+        return True
+
+    def list(self) -> list[Stored]:
+        """Every stored credential by name, the unreadable ones with their problem."""
+        folder = self._directory / self._profile
+        if not folder.is_dir():
+            return []
+        found = []
+        for file in sorted(folder.glob("*.json")):
+            try:
+                credential = self.get(file.stem)
+            except GrantError as error:
+                found.append(Stored(file.stem, None, error.message))
+            else:
+                found.append(Stored(file.stem, credential.created_at))
+        return found
+
+    def _open(self, file: Path, content: bytes, provider: str) -> Credential:
+        from moat.vault.cipher import SealBroken, open_sealed
+
+        grant_again = f"grant it again: moat grant {provider}"
+        key = load_key(self._key_file)
+        if key is None:
+            raise GrantError(
+                f"the key that opens the grant for {provider} is missing: {self._key_file}",
+                hint=f"restore it from a backup, or remove {file} and {grant_again}",
+            )
+        try:
+            document = json.loads(content)
+            if document["format"] > FORMAT:
+                raise GrantError(
+                    f"the grant for {provider} was stored by a newer Moat",
+                    hint="run the newer moat, or " + grant_again,
+                )
+            sealed = base64.b64decode(document["sealed"], validate=True)
+            plaintext = open_sealed(key, sealed, provider=provider, profile=self._profile)
+            credential = from_document(json.loads(plaintext))
+        except (SealBroken, KeyError, TypeError, ValueError, binascii.Error) as error:
+            raise GrantError(
+                f"the grant for {provider} cannot be opened: {file} was changed, or sealed with "
+                "another key",
+                hint=grant_again,
+            ) from error
+        return credential
+
+    def _file(self, provider: str) -> Path:
+        for name in (provider, self._profile):
+            if not _NAME.fullmatch(name):
+                raise GrantError(f"{name!r} is not a name a credential can be stored under")
+        return self._directory / self._profile / f"{provider}.json"
+
+    def _refuse_a_second_key(self) -> None:
+        """A missing key beside sealed files is a loss to be mended, not a fresh start."""
+        sealed = sorted(self._directory.glob("*/*.json"))
+        if sealed:
+            raise GrantError(
+                f"the vault's key {self._key_file} is missing, but {len(sealed)} sealed "
+                "credentials need it",
+                hint=f"restore it from a backup, or remove {sealed[0].parent} and grant again",
+            )
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        ensure_private_dir(self._directory)
+        with (self._directory / ".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
