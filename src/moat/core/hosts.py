@@ -10,7 +10,6 @@ Three laws hold for both, so that what policy judges is what is dialled:
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -57,6 +56,8 @@ def _to_ascii(text: str) -> str:
 
 
 def _ipv4(text: str) -> str:
+    import ipaddress  # here, since most hosts are names and every start pays for an import
+
     try:
         return str(ipaddress.IPv4Address(text))
     except ValueError:
@@ -64,6 +65,8 @@ def _ipv4(text: str) -> str:
 
 
 def _ipv6(text: str) -> str:
+    import ipaddress
+
     try:
         address = ipaddress.IPv6Address(text)
     except ValueError:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 import time
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
@@ -16,7 +16,7 @@ def new_run_id(*, now: float | None = None) -> str:
     Five characters count spans of 128 s (until 2106), five are random.
     """
     moment = int(time.time() if now is None else now) // 128
-    number = (moment % 32**5) * 32**5 + secrets.randbelow(32**5)
+    number = (moment % 32**5) * 32**5 + int.from_bytes(os.urandom(4)) % 32**5
     digits = []
     for _ in range(10):
         number, digit = divmod(number, 32)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from urllib.parse import quote
 
 # C0, DEL, C1, and the characters that reorder or hide text on a screen.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
@@ -28,6 +27,8 @@ def url(text: str) -> str:
 
 def values(text: str, secrets: Iterable[str]) -> str:
     """The text with every known secret masked, also where it was percent-encoded."""
+    from urllib.parse import quote  # here, since few starts come to redact anything
+
     for secret in secrets:
         for form in {secret, quote(secret, safe="")}:
             if form:

@@ -69,6 +69,7 @@ class Play:
         self._connection: Connection | None = None
         self._upload: asyncio.Task[None] | None = None
         self._sent = False
+        self._tunnelling = False
 
     async def run(self) -> bool:
         """Play it; True when the client's connection is fit for another request."""
@@ -89,14 +90,19 @@ class Play:
                 command = _throw(conversation, failure)
             except asyncio.CancelledError:
                 self._keep_alive = False
-                gone = ExchangeFailed(GONE, sent=self._sent)
-                self._note_the_end(_throw(conversation, gone))
+                self._note_the_end(self._let_go(conversation))
                 raise
             else:
                 try:
                     command = conversation.send(reply)
                 except StopIteration:
                     command = None
+
+    def _let_go(self, conversation: Exchange) -> Command | None:
+        """What is left to do when the client is gone: for a tunnel that is a good end."""
+        if self._tunnelling:
+            return conversation.send(None)
+        return _throw(conversation, ExchangeFailed(GONE, sent=self._sent))
 
     async def _carry_out(self, command: Command) -> object:
         match command:
@@ -226,6 +232,7 @@ class Play:
             self._client.write(h1.render_response(response, close=close))
             if response.upgrade is not None:
                 self._keep_alive = False
+                self._tunnelling = True
                 await tunnel(self._client, upstream, count_up, count)
                 return
             await relay_body(upstream, self._client, self._answer_framing, count)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from moat.core.addresses import is_public
 from moat.core.hosts import Destination, is_address
 from moat.engine.problem import Problem
+from moat.errors import MoatError
 from moat.proxy.wire import Wire, WireClosed
 
 CONNECT_TIMEOUT = 15.0
@@ -42,12 +43,16 @@ class Connection:
 class Upstreams:
     """Makes connections, and keeps the idle ones of one run.
 
-    `connect_to` names where to dial instead of a destination's own address: the user's word,
+    `context` makes the TLS context, once, when it is first needed: loading the system's roots
+    takes longer than starting a box, and many runs never open a connection. `connect_to` names where to dial instead of a destination's own address: the user's word,
     so the address it names is not judged; name, SNI and certificate check stay.
     """
 
     def __init__(
-        self, context: ssl.SSLContext, *, connect_to: Mapping[HostPort, HostPort] | None = None
+        self,
+        context: Callable[[], ssl.SSLContext],
+        *,
+        connect_to: Mapping[HostPort, HostPort] | None = None,
     ) -> None:
         self._context = context
         self._connect_to = dict(connect_to or {})
@@ -142,8 +147,13 @@ class Upstreams:
 
     async def _shake_hands(self, wire: Wire, destination: Destination) -> None:
         try:
+            context = self._context()
+        except MoatError as error:
+            wire.abort()
+            raise UpstreamError("upstream-trust", error.message) from error
+        try:
             await wire.start_tls(
-                self._context, server_side=False, server_hostname=destination.host
+                context, server_side=False, server_hostname=destination.host
             )
         except ssl.SSLCertVerificationError as error:
             wire.abort()

@@ -17,14 +17,13 @@ from moat.errors import MoatError
 from moat.ledger.trace import Trace
 from moat.ledger.transcript import Transcript
 from moat.pki.bundle import ensure_ca_pem
-from moat.pki.trust import upstream_context
 from moat.proxy.interface import Handed
 from moat.proxy.server import ProxyServer
 from moat.proxy.upstream import Upstreams
 from moat.run.grants import OpenedGrants
-from moat.run.leaves import LazyLeaves
 from moat.run.plan import Plan
 from moat.run.record import RunDirectory, RunRecord, State
+from moat.run.tls import LazyTls
 from moat.runtimes.etc import etc_files
 from moat.runtimes.interface import Box, BoxSpec, Mount, Runtime
 
@@ -148,13 +147,12 @@ def transcribed(directory: RunDirectory) -> Iterator[Transcript]:
 
 @contextlib.asynccontextmanager
 async def proxied(
-    box: Box, plan: Plan, grants: OpenedGrants, trace: Trace, leaves: LazyLeaves
+    box: Box, plan: Plan, grants: OpenedGrants, trace: Trace, tls: LazyTls
 ) -> AsyncIterator[ProxyServer]:
     """The proxy, listening inside the box; every connection is ended and recorded at the end."""
     session = RunSession(plan.run, plan.policy, plan.injections, plan.command_line)
-    upstream = plan.upstream
-    upstreams = Upstreams(upstream_context(upstream.ca_file), connect_to=dict(upstream.connect_to))
-    server = ProxyServer(Handed(session, grants, trace, leaves, upstreams))
+    upstreams = Upstreams(tls.upstream, connect_to=dict(plan.upstream.connect_to))
+    server = ProxyServer(Handed(session, grants, trace, tls, upstreams))
     await server.listen(box.listener)
     try:
         yield server

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import resource
@@ -22,7 +23,6 @@ from moat.errors import Interrupted, MoatError
 from moat.ledger.transcript import Transcript
 from moat.run import control
 from moat.run.grants import open_grants
-from moat.run.leaves import LazyLeaves
 from moat.run.plan import Plan
 from moat.run.record import RunDirectory
 from moat.run.steps import (
@@ -34,6 +34,7 @@ from moat.run.steps import (
     traced,
     transcribed,
 )
+from moat.run.tls import LazyTls
 from moat.runtimes.descriptors import read_some, write_all
 from moat.runtimes.interface import Box
 from moat.vault.store import Store
@@ -161,12 +162,14 @@ class Supervisor:
             box = await stack.enter_async_context(boxed(choose_runtime(), directory, plan, mounts))
             trace = stack.enter_context(traced(directory, grants))
             transcript = stack.enter_context(transcribed(directory))
-            leaves = LazyLeaves(self._home.ca)
-            await stack.enter_async_context(proxied(box, plan, grants, trace, leaves))
+            tls = LazyTls(ca=self._home.ca, extra_roots=plan.upstream.ca_file)
+            await stack.enter_async_context(proxied(box, plan, grants, trace, tls))
             self._box = box
             keeper.set("running")
+            gc.enable()
+            gc.freeze()  # what is there by now stays to the end
             box.open_gate()
-            warming = self._warm(leaves)
+            warming = self._warm(tls)
             try:
                 code = await self._until_end(box, transcript)
             finally:
@@ -179,9 +182,9 @@ class Supervisor:
     def _stopped_code(self) -> int | None:
         return None if self._stopped_by is None else 128 + self._stopped_by
 
-    def _warm(self, leaves: LazyLeaves) -> asyncio.Future[None]:
+    def _warm(self, tls: LazyTls) -> asyncio.Future[None]:
         hosts = sorted({item.pattern.host for item in self._plan.injections})
-        return asyncio.get_running_loop().run_in_executor(None, leaves.warm, hosts)
+        return asyncio.get_running_loop().run_in_executor(None, tls.warm, hosts)
 
     # what goes through
 

@@ -1,0 +1,28 @@
+"""The main job, with the real Codex CLI in the box."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from support.cli import REAL_KEY, Cli
+from support.standin import RunningStandIn
+
+pytestmark = pytest.mark.e2e
+
+
+def test_a_task_is_done_over_websocket(codex_cli: Cli, standin: RunningStandIn) -> None:
+    """Codex does its task with a key it never holds, and the trace says so."""
+    done = codex_cli.run("codex", "-p", "write the file")
+
+    assert (0, "I wrote from-codex.txt.\n") == (done.returncode, done.stdout)
+    assert "written by codex\n" == (codex_cli.workspace / "from-codex.txt").read_text()
+    bearer = hashlib.sha256(f"Bearer {REAL_KEY}".encode()).hexdigest()
+    assert {bearer} == {seen.authorization_digest for seen in standin.server.seen}
+    (exchange,) = codex_cli.json("trace")
+    assert ("GET", 101, "forwarded", ["openai"]) == (
+        exchange["method"],
+        exchange["status"],
+        exchange["outcome"],
+        exchange["grants"],
+    )
