@@ -22,7 +22,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@touch $@
 
 demo: setup
-	@$(BIN)/python -m demo
+	@$(BIN)/python demo
 
 test: setup
 	$(BIN)/python -m pytest

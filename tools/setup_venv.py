@@ -19,15 +19,17 @@ def fail(problem: str, hint: str) -> None:
 
 def main() -> None:
     """Make it, or bring it up to date."""
-    if sys.version_info < (3, 11):
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    found = tuple(sys.version_info[:2])
+    if found < (3, 11):
+        version = ".".join(map(str, found))
         fail(f"Python 3.11 or newer is needed, this is {version}", "make PYTHON=python3.11 …")
     venv = Path(sys.argv[1])
     python = venv / "bin" / "python"
     if not (venv / "bin" / "pip").exists():
         shutil.rmtree(venv, ignore_errors=True)
         print("setup: making the virtual environment", file=sys.stderr)
-        made = subprocess.run([sys.executable, "-m", "venv", venv], capture_output=True, text=True)
+        making = [sys.executable, "-m", "venv", venv]
+        made = subprocess.run(making, capture_output=True, check=False)
         if made.returncode:
             shutil.rmtree(venv, ignore_errors=True)
             fail(

@@ -1,0 +1,47 @@
+"""How things are measured here: interleaved rounds, medians, ratios within one run."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+
+def environment(home: str) -> dict[str, str]:
+    """A person's environment: byte code is cached, as it is everywhere but in some containers."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return {**kept, "LANG": "C.UTF-8", "TERM": "dumb", "MOAT_HOME": home}
+
+
+def moat(*arguments: str) -> list[str]:
+    """The argument list that starts `moat`, through its entry point."""
+    return [os.path.join(os.path.dirname(sys.executable), "moat"), *arguments]
+
+
+def seconds(command: Sequence[str], **options: object) -> float:
+    """How long a command takes from start to end."""
+    began = time.perf_counter()
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, **options)  # type: ignore[call-overload]
+    return time.perf_counter() - began
+
+
+def interleaved(rounds: int, **measured: Callable[[], float]) -> dict[str, float]:
+    """The median of each, taken turn by turn so that a noisy minute hits all alike."""
+    results: dict[str, list[float]] = {name: [] for name in measured}
+    for one in measured.values():
+        one()  # warm up
+    for _ in range(rounds):
+        for name, one in measured.items():
+            results[name].append(one())
+    return {name: statistics.median(values) for name, values in results.items()}
+
+
+def report(title: str, base: str, results: dict[str, float], *, unit: float, name: str) -> None:
+    """Print medians, and each as a ratio to the base."""
+    print(f"\n{title}")
+    for key, value in results.items():
+        ratio = "" if key == base else f"   {value / results[base]:6.2f} x {base}"
+        print(f"  {key:<28}{value * unit:9.1f} {name}{ratio}")
