@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
 from support.cli import REAL_KEY, Cli
 from support.standin import RunningStandIn
+from support.users import (
+    User,
+    link_tree,
+    the_runner,
+    the_unprivileged,
+    world_readable_place,
+)
 
 ROOT = Path(__file__).parent.parent
 
@@ -23,7 +32,7 @@ def tool_home() -> Path:
 
     home = ROOT / ".cache" / "home"
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with open("/dev/stderr", "w") as stderr:
+    with Path("/dev/stderr").open("w") as stderr:
         ensure_tool(CODEX_CLI, home=home, progress=progress_on(stderr))
     return home
 
@@ -58,20 +67,66 @@ def standin(tmp_path: Path) -> Iterator[RunningStandIn]:
 @pytest.fixture
 def codex_cli(cli: Cli, tool_home: Path, standin: RunningStandIn) -> Cli:
     """`moat` with Codex installed, pointed at the stand-in, and the key granted."""
-    link_tree(tool_home / "tools", cli.home / "tools")
+    link_tree(tool_home / "tools", cli.home / "tools", ignore=shutil.ignore_patterns(".work"))
     cli.point_at(standin)
     cli.grant()
     return cli
 
 
-def link_tree(source: Path, target: Path) -> None:
-    """A copy that shares the bytes, where the file system can."""
+@pytest.fixture(scope="session")
+def users() -> Iterator[dict[str, User]]:
+    """Those the tests can run commands as: root and somebody else, or whoever runs the tests."""
+    with world_readable_place() as place:
+        runner = the_runner(place)
+        found = {runner.name: runner}
+        if runner.name == "root":
+            found["unprivileged"] = the_unprivileged(place)
+        yield found
 
-    def link(a: str, b: str) -> str:
-        try:
-            os.link(a, b)
-        except OSError:
-            shutil.copy2(a, b)
-        return b
 
-    shutil.copytree(source, target, copy_function=link, ignore=shutil.ignore_patterns(".work"))
+@pytest.fixture(scope="session", params=["root", "unprivileged"])
+def user(request: pytest.FixtureRequest, users: dict[str, User]) -> User:
+    """Everything is shown as root and as somebody without any rights."""
+    if request.param not in users:
+        pytest.skip("the tests are not run by root")
+    return users[request.param]
+
+
+@pytest.fixture
+def user_cli(user: User) -> Cli:
+    """The command `moat` as that user, with nothing granted."""
+    return user.cli()
+
+
+@pytest.fixture(scope="session")
+def user_tools(user: User, tool_home: Path) -> Path:
+    """The tools of a MOAT_HOME, where that user can reach them."""
+    tools = user.new_directory() / "tools"
+    link_tree(tool_home / "tools", tools, ignore=shutil.ignore_patterns(".work"))
+    user.own(tools, *(path for path in tools.rglob("*") if path.is_dir()))
+    return tools
+
+
+MakeStandIn = Callable[..., RunningStandIn]
+
+
+@pytest.fixture
+def make_standin(user: User) -> Iterator[MakeStandIn]:
+    """Makes stand-ins for the OpenAI API whose certificate that user can read."""
+    with contextlib.ExitStack() as stack:
+
+        def make(*, key: str = REAL_KEY, **options: Any) -> RunningStandIn:
+            directory = user.new_directory()
+            directory.chmod(0o755)
+            return stack.enter_context(RunningStandIn(directory, key=key, **options))
+
+        yield make
+
+
+@pytest.fixture
+def user_codex(user: User, user_cli: Cli, user_tools: Path) -> Cli:
+    """`moat` as that user, with Codex installed; not pointed at anything, nothing granted."""
+    link_tree(user_tools, user_cli.home / "tools")
+    user.own(*(path for path in (user_cli.home / "tools").rglob("*") if path.is_dir()))
+    user.own(user_cli.home / "tools")
+    return user_cli

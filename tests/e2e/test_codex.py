@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+
 from support.cli import REAL_KEY, Cli
 from support.standin import RunningStandIn
 

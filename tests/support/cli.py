@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,8 +41,35 @@ class Cli:
         return base | self.environment | more
 
     def command(self, *arguments: str) -> list[str]:
-        """The argument list that starts it."""
-        return [*self.python, "-m", "moat.cli.main", *arguments]
+        """The argument list that starts it.
+
+        -P: nothing in the workspace is imported, as nothing is by the installed command.
+        """
+        return [*self.python, "-P", "-m", "moat.cli.main", *arguments]
+
+    @contextlib.contextmanager
+    def started(
+        self, *arguments: str, command: list[str] | None = None, **options: Any
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Start it, or another command, in the workspace; at the end it is killed if it runs."""
+        process = subprocess.Popen(
+            command or self.command(*arguments),
+            cwd=self.workspace,
+            env=self.environ(),
+            text=True,
+            **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            | options,
+        )
+        with process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def runs(self) -> list[dict[str, Any]]:
+        """What `moat list` says."""
+        found: list[dict[str, Any]] = self.json("list")
+        return found
 
     def run(
         self,
@@ -76,6 +105,8 @@ class Cli:
             f'  connect_to: {{"api.openai.com:443": "127.0.0.1:{standin.port}"}}\n'
         )
         file.chmod(0o600)
+        owner = self.home.stat()
+        os.chown(file, owner.st_uid, owner.st_gid)
 
     def grant(self, key: str = REAL_KEY) -> None:
         """Grant the key, as a person does."""

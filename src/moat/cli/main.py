@@ -6,6 +6,7 @@ Nothing is imported before it is needed; `moat --help` answers from this file al
 from __future__ import annotations
 
 import gc
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -29,43 +30,74 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Starting makes many objects and drops few: collecting among them is time lost. A
     # supervisor, which lives on, switches it back on.
     gc.disable()
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        _ensure_standard_streams()
+        return _dispatch(list(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:
+        print("moat: interrupted", file=sys.stderr)
+        return 130
+
+
+def _ensure_standard_streams() -> None:
+    """Open what we were started without, or the next file opened would be taken for it."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)  # the lowest that is free, so this one
+            os.set_inheritable(descriptor, True)
+            setattr(sys, name, open(descriptor, "w" if number else "r", closefd=False))  # noqa: SIM115
+    # A file's name may be no text; it is shown as well as can be.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _dispatch(arguments: list[str]) -> int:
+    from moat.errors import MoatError
+
+    failure: MoatError | None = None
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except MoatError as error:
+        failure = error
+    except BrokenPipeError:
+        code = 141
+    except OSError as error:
+        what = f"{error.filename}: " if error.filename else ""
+        failure = MoatError(f"the system refused: {what}{error.strerror}")
+    if failure is not None:
+        from moat.cli.output import show_error
+
+        code = failure.exit_code
+        try:
+            show_error(failure)
+        except OSError:
+            pass  # nobody is there to be told
+    for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            # What is buffered cannot be written, and must not be tried again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+    return code
+
+
+def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_help())
         return 0 if arguments else 2
     name, *rest = arguments
     if name in ("-V", "--version"):
         name = "version"
-    try:
-        return _dispatch(name, rest)
-    except KeyboardInterrupt:
-        print("moat: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # Whoever read our output has gone; what is buffered must not be flushed into nothing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 141
+    if name not in COMMANDS:
+        from moat.errors import UsageError
 
-
-def _dispatch(name: str, arguments: list[str]) -> int:
-    from moat.cli.output import show_error
-    from moat.errors import MoatError, UsageError
+        raise UsageError(f"there is no command {name!r}", hint=_nearest(name))
+    from importlib import import_module
 
     try:
-        if name not in COMMANDS:
-            raise UsageError(f"there is no command {name!r}", hint=_nearest(name))
-        from importlib import import_module
-
-        return int(import_module(f"moat.cli.commands.{name}").main(arguments))
-    except MoatError as error:
-        show_error(error)
-        return error.exit_code
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        what = f"{error.filename}: " if error.filename else ""
-        show_error(MoatError(f"the system refused: {what}{error.strerror}"))
-        return 1
+        return int(import_module(f"moat.cli.commands.{name}").main(rest))
+    except SystemExit as ended:  # how argparse ends once it has printed its help
+        return int(ended.code or 0)
 
 
 def _help() -> str:

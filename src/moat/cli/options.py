@@ -26,7 +26,14 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of exiting."""
-        raise UsageError(f"{self.prog}: {message}", hint=f"run: {self.prog} --help")
+        hint = f"run: {self.prog} --help"
+        unknown = message.removeprefix("unrecognized arguments: ").split()[0].partition("=")[0]
+        if unknown.startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(unknown, self._option_string_actions, n=1)
+            hint = f"did you mean {near[0]}? {hint}" if near else hint
+        raise UsageError(f"{self.prog}: {message}", hint=hint)
 
 
 @dataclass(frozen=True, slots=True)

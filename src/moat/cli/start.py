@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import sys
@@ -14,11 +15,12 @@ from moat.core.ids import new_run_id
 from moat.errors import GrantError
 from moat.providers.interface import AgentSetup, CredentialProvider
 from moat.providers.registry import get_provider
+from moat.run.grants import open_grants
 from moat.run.launch import launch
 from moat.run.plan import InstalledTool, Wanted, build_plan
 from moat.run.workspace import resolve_workspace
 from moat.tools.catalogue import get_tool
-from moat.tools.install import ensure_tool
+from moat.tools.install import ensure_tool, find_installed
 from moat.vault.store import Store
 
 
@@ -37,8 +39,9 @@ def start(
 ) -> int:
     """Run to the end; the exit code. Nothing is installed or made before all was checked."""
     home = context.home
-    path = resolve_workspace(workspace, user_home=_user_home(), moat_home=home.root)
-    providers = find_grants(Store(home.credentials), grants)
+    path = resolve_workspace(workspace, user_homes=_user_homes(), moat_home=home.root)
+    store = Store(home.credentials)
+    providers = find_grants(store, grants)
     wanted = Wanted(
         workspace=path,
         command=command,
@@ -58,6 +61,9 @@ def start(
     if agent is not None and agent.tools:
         from dataclasses import replace
 
+        if any(find_installed(get_tool(name), home.root) is None for name in agent.tools):
+            # The supervisor opens them again; here so that a download is not made in vain.
+            open_grants(store, [provider.grant_ref for provider in providers])
         wanted = replace(wanted, tools=install_tools(agent.tools, home.root))
     ended = launch(build_plan(run, wanted), home, stdin=stdin)
     if ended.error is not None:
@@ -105,6 +111,11 @@ def _terminal_size() -> tuple[int, int]:
     return (size.lines or 24, size.columns or 80)
 
 
-def _user_home() -> Path | None:
-    home = os.environ.get("HOME")
-    return Path(home) if home and Path(home).is_absolute() else None
+def _user_homes() -> list[Path]:
+    """The person's home directory: as the environment says, and as the system does."""
+    import pwd
+
+    homes = [Path(os.environ.get("HOME", ""))]
+    with contextlib.suppress(KeyError):
+        homes.append(Path(pwd.getpwuid(os.getuid()).pw_dir))
+    return [home for home in homes if home.is_absolute()]

@@ -21,7 +21,9 @@ DEFAULT_PORTS: dict[str, int] = {"http": 80, "https": 443}
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 # A last label that a C library would read as (part of) an IPv4 address: 1, 0x7f, 0177.
 _NUMERIC = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)")
-_PORT = re.compile(r"[0-9]{1,5}")
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
+# RFC 5892 and RFC 3490 read these differently: one spelling, two names.
+_TWO_NAMES = re.compile("[ßẞς\u200c\u200d]")
 
 
 def canonical_host(text: str) -> str:
@@ -49,6 +51,8 @@ def canonical_host(text: str) -> str:
 
 
 def _to_ascii(text: str) -> str:
+    if _TWO_NAMES.search(text):
+        raise ValueError(f"{text!r} could mean two names; write the one with xn-- that is meant")
     try:
         return text.encode("idna").decode("ascii")
     except UnicodeError:
@@ -82,7 +86,7 @@ def is_address(host: str) -> bool:
 
 
 def _port(text: str) -> int:
-    if not _PORT.fullmatch(text) or not 0 < int(text) < 65536:
+    if not _PORT.fullmatch(text) or int(text) > 65535:
         raise ValueError(f"{text!r} is not a port (1 to 65535)")
     return int(text)
 

@@ -5,32 +5,46 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-# C0, DEL, C1, and the characters that reorder or hide text on a screen.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+# C0, DEL, C1, the characters that reorder or hide text on a screen, and lone surrogates, which no
+# terminal or file can be given.
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    r"\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
 _QUERY_VALUE = re.compile(r"=[^&#]*")
-_USERINFO = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/?#@]*@", re.IGNORECASE)
+_USERINFO = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/?#]*@", re.IGNORECASE)
+_PERCENT = re.compile(r"%[0-9A-F]{2}")
 
 MASK = "***"
 
 
 def printable(text: str, *, limit: int = 2000) -> str:
     """The text with every control character escaped, cut at `limit` characters."""
-    shown = _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+    shown = _CONTROL.sub(_escape, text)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{{{code:x}}}"
+
+
 def url(text: str) -> str:
-    """A URL or path without user information and without the values of its query."""
-    before, mark, query = _USERINFO.sub(r"\1", text).partition("?")
-    return printable(before + mark + _QUERY_VALUE.sub("=" + MASK, query))
+    """A URL or path without user information and without the values of query and fragment."""
+    address = _USERINFO.sub(r"\1", text)
+    cut = min((address.find(mark) for mark in "?#" if mark in address), default=len(address))
+    return printable(address[:cut] + _QUERY_VALUE.sub("=" + MASK, address[cut:]))
 
 
 def values(text: str, secrets: Iterable[str]) -> str:
     """The text with every known secret masked, also where it was percent-encoded."""
     from urllib.parse import quote  # here, since few starts come to redact anything
 
+    forms = set()
     for secret in secrets:
-        for form in {secret, quote(secret, safe="")}:
-            if form:
-                text = text.replace(form, MASK)
+        quoted = quote(secret, safe="", errors="replace")
+        forms |= {secret, quoted, _PERCENT.sub(lambda match: match[0].lower(), quoted)}
+    # The longest first: one secret may be the beginning of another.
+    for form in sorted(forms - {""}, key=len, reverse=True):
+        text = text.replace(form, MASK)
     return text

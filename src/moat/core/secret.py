@@ -31,7 +31,10 @@ class Secret:
             return NotImplemented
         import hmac  # here, since few compare and every start pays for an import
 
-        return hmac.compare_digest(self._value.encode(), other._value.encode())
+        # surrogatepass: an error of encoding would carry the value
+        mine = self._value.encode(errors="surrogatepass")
+        theirs = other._value.encode(errors="surrogatepass")
+        return hmac.compare_digest(mine, theirs)
 
     __hash__ = None  # type: ignore[assignment]  # a hash table would compare in variable time
 

@@ -19,12 +19,16 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from moat.core.secret import Secret
+from moat.engine.inject import Injection
 from moat.engine.messages import Request, Response
 from moat.engine.policy import Verdict
 from moat.engine.problem import Problem, refused_by_policy
 from moat.engine.session import RunSession
 
 Outcome = Literal["open", "forwarded", "refused", "failed"]
+
+# RFC 9110 section 9.3.8, and IIS's name for it: the answer is the request, credential and all.
+_ECHOING = frozenset({"TRACE", "TRACK"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +121,15 @@ def exchange(request: Request, session: RunSession) -> Exchange:
         problem = refused_by_policy(request, verdict, session)
         yield from _refuse(problem, replace(entry, outcome="refused", error=verdict.reason))
         return
+    injections = session.injections_for(request.destination)
+    if injections and request.method.upper() in _ECHOING:
+        detail = f"{request.method} would show the credential that goes to {request.destination}"
+        problem = Problem(status=405, kind="method-refused", detail=detail)
+        yield from _refuse(problem, replace(entry, outcome="refused", error=detail))
+        return
     delivering = False
     try:
-        injections = session.injections_for(request.destination)
-        outgoing = request
-        for injection in injections:
-            secret: Secret = yield Resolve(injection.grant)
-            outgoing = injection.apply(outgoing, secret)
+        outgoing = yield from _inject(request, injections)
         entry = replace(entry, grants=tuple(sorted({item.grant for item in injections})))
         yield Record(entry)
         local = verdict.rule is not None and verdict.rule.pattern.is_local_service
@@ -141,6 +147,21 @@ def exchange(request: Request, session: RunSession) -> Exchange:
             yield from _refuse(failure.problem, entry)
         return
     yield Record(replace(entry, outcome="forwarded"))
+
+
+def _inject(
+    request: Request, injections: tuple[Injection, ...]
+) -> Generator[Command, Any, Request]:
+    for injection in injections:
+        request = injection.strip(request)
+    for injection in injections:
+        secret: Secret = yield Resolve(injection.grant)
+        try:
+            request = injection.apply(request, secret)
+        except ValueError as error:
+            problem = Problem(status=502, kind="no-credential", detail=str(error))
+            raise ExchangeFailed(problem) from None
+    return request
 
 
 def _refuse(problem: Problem, entry: Entry) -> Exchange:

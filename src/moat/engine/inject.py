@@ -7,11 +7,15 @@ the run's credential or none, never one the agent brought along.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from moat.core.hosts import Destination, HostPattern
 from moat.core.secret import Secret
 from moat.engine.messages import Request
+
+# RFC 9110 section 5.5, less what is not ASCII: a line end would begin another header.
+_FIT = re.compile(r"[\x20-\x7e]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,13 @@ class Injection:
         """Whether a request to this destination gets the credential."""
         return destination.scheme == "https" and self.pattern.matches(destination)
 
+    def strip(self, request: Request) -> Request:
+        """The request without whatever the client put in the place of the credential."""
+        return request.without_headers((self.header, *self.strips))
+
     def apply(self, request: Request, secret: Secret) -> Request:
-        """The request as it goes out."""
-        value = self.format.replace("{}", secret.reveal())
-        return request.without_headers(self.strips).with_header(self.header, value)
+        """The request as it goes out. Raises ValueError, without the value, for an unfit one."""
+        value = secret.reveal()
+        if not _FIT.fullmatch(value):
+            raise ValueError(f"the secret of {self.grant} cannot stand in a header")
+        return request.with_header(self.header, self.format.replace("{}", value))

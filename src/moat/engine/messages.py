@@ -7,7 +7,7 @@ the proxy does not have a reason to change, it does not change.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from moat.core.hosts import Destination
 
@@ -52,13 +52,18 @@ def tokens(headers: Headers, name: bytes) -> list[bytes]:
 
 def without(headers: Headers, names: Iterable[bytes]) -> Headers:
     """The headers less the named ones; names in lower case."""
-    dropped = frozenset(names)
+    dropped = names if isinstance(names, frozenset) else frozenset(names)
     return tuple(pair for pair in headers if pair[0].lower() not in dropped)
+
+
+def _folded(name: bytes) -> bytes:
+    return name.replace(b"_", b"-")
 
 
 def end_to_end(headers: Headers) -> Headers:
     """The headers less everything that concerns one connection only."""
-    return without(headers, HOP_BY_HOP.union(tokens(headers, b"connection")))
+    listed = tokens(headers, b"connection")
+    return without(headers, HOP_BY_HOP.union(listed) if listed else HOP_BY_HOP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,7 @@ class Request:
     method: str
     destination: Destination
     target: str
-    headers: Headers
+    headers: Headers = field(repr=False)  # a credential may have been put in
     upgrade: str | None = None
 
     @property
@@ -81,14 +86,17 @@ class Request:
 
     def with_header(self, name: str, value: str) -> Request:
         """The same with one header of this name, whatever there was before."""
-        key = name.lower().encode("ascii")
         pair = (name.encode("ascii"), value.encode("latin-1"))
-        return replace(self, headers=(*without(self.headers, {key}), pair))
+        return replace(self, headers=(*self.without_headers((name,)).headers, pair))
 
     def without_headers(self, names: Iterable[str]) -> Request:
-        """The same without the named headers."""
-        dropped = [name.lower().encode("ascii") for name in names]
-        return replace(self, headers=without(self.headers, dropped))
+        """The same without the named headers, also where `_` stands for `-`.
+
+        Servers that make variables of headers (RFC 3875 section 4.1.18) take the two for one.
+        """
+        dropped = {_folded(name.lower().encode("ascii")) for name in names}
+        kept = tuple(pair for pair in self.headers if _folded(pair[0].lower()) not in dropped)
+        return replace(self, headers=kept)
 
 
 @dataclass(frozen=True, slots=True)

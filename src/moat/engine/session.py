@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from moat.core.hosts import Destination
 from moat.engine.inject import Injection
@@ -17,17 +17,22 @@ class RunSession:
     """
 
     run: str
-    policy: Policy = Policy()
+    policy: Policy = field(default_factory=Policy)
     injections: tuple[Injection, ...] = ()
     command: str = "moat run"
 
     def injections_for(self, destination: Destination) -> tuple[Injection, ...]:
         """The credentials bound to a destination: at most one a header, the most specific.
 
-        An exact host beats `*.suffix`; between equals the first given wins.
+        An exact host beats `*.suffix`, a longer suffix a shorter one; between equals the first
+        given wins.
         """
         chosen: dict[str, Injection] = {}
-        for injection in sorted(self.injections, key=lambda item: item.pattern.below):
+        for injection in sorted(self.injections, key=_breadth):
             if injection.applies_to(destination):
                 chosen.setdefault(injection.header.lower(), injection)
         return tuple(chosen.values())
+
+
+def _breadth(injection: Injection) -> tuple[bool, int]:
+    return injection.pattern.below, -len(injection.pattern.host)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import sqlite3
@@ -42,6 +43,9 @@ _INSERT = (
 
 Row = tuple[object, ...]
 
+# Seconds in which rows gather to one commit: a commit costs more than the request it is of.
+_GATHER = 0.03
+
 
 class Writer:
     """The one writer of a run's database.
@@ -54,50 +58,52 @@ class Writer:
         self._file = file
         self._rows: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
         self._failure: Exception | None = None
+        self._closing = threading.Event()
         try:
             os.close(os.open(file, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-            database = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = NORMAL")
-            database.executescript(_SCHEMA)
+            self._database = _create(file)
         except (OSError, sqlite3.Error) as error:
-            raise RecordError(
-                f"the record of the run cannot be written: {file}: {error}",
-                hint="is the disk full? df -h shows it",
-            ) from error
-        self._database = database
+            raise self._refusal(error) from error
         self._thread = threading.Thread(target=self._write, name="ledger", daemon=True)
         self._thread.start()
 
     def put(self, row: Row) -> None:
         """Hand a row over to be written. Raises RecordError."""
         if self._failure is not None:
-            raise RecordError(
-                f"the record of the run cannot be written: {self._file}: {self._failure}",
-                hint="is the disk full? df -h shows it",
-            )
+            raise self._refusal(self._failure)
+        if self._closing.is_set():
+            raise RecordError(f"the record of the run is closed: {self._file}")
         self._rows.put(row)
 
     def close(self) -> None:
         """Write what is left and close. Raises RecordError if anything was not written."""
+        self._closing.set()
         self._rows.put(None)
         self._thread.join()
         self._database.close()
         if self._failure is not None:
-            self.put(())
+            raise self._refusal(self._failure)
+
+    def _refusal(self, failure: Exception) -> RecordError:
+        return RecordError(
+            f"the record of the run cannot be written: {self._file}: {failure}",
+            hint="is the disk full? df -h shows it",
+        )
 
     def _write(self) -> None:
         ended = False
         while not ended:
             batch = [self._rows.get()]
+            self._closing.wait(_GATHER)
             while not self._rows.empty():
                 batch.append(self._rows.get_nowait())
             ended = None in batch
             rows = {row[0]: row for row in batch if row is not None}  # the last of each number
             try:
                 self._commit(rows.values())
-            except sqlite3.Error as error:
-                self._failure = error
+            # A row that cannot be written is as bad as a disk that is full.
+            except Exception as error:
+                self._failure = self._failure or error
 
     def _commit(self, rows: Iterable[Row]) -> None:
         self._database.execute("BEGIN")
@@ -105,5 +111,19 @@ class Writer:
             self._database.executemany(_INSERT, rows)
             self._database.execute("COMMIT")
         except BaseException:
-            self._database.execute("ROLLBACK")
+            # SQLite rolls back by itself where it must; what went wrong first is what is told.
+            with contextlib.suppress(sqlite3.Error):
+                self._database.execute("ROLLBACK")
             raise
+
+
+def _create(file: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        database.executescript(_SCHEMA)
+    except BaseException:
+        database.close()
+        raise
+    return database

@@ -12,7 +12,7 @@ from moat.core import redact
 from moat.core.secret import Secret
 from moat.engine.exchange import Entry, Measured
 from moat.errors import RecordError
-from moat.ledger.db import COLUMNS, Writer
+from moat.ledger.db import COLUMNS, SCHEMA_VERSION, Writer
 
 
 class Trace:
@@ -62,6 +62,11 @@ def read_trace(file: Path) -> list[dict[str, Any]]:
     try:
         database = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
         try:
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            if version == 0:  # its writer died before it came to write anything
+                return []
+            if version > SCHEMA_VERSION:
+                raise RecordError(f"the trace {file} was written by a newer Moat")
             rows = database.execute(
                 f"SELECT {', '.join(COLUMNS)} FROM exchange ORDER BY number"  # noqa: S608
             ).fetchall()

@@ -13,9 +13,11 @@ class Transcript:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._descriptor = os.open(
-            file, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600
-        )
+        flags = os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+        try:
+            self._descriptor = os.open(file, flags, 0o600)
+        except OSError as error:
+            raise self._refusal(error) from error
 
     def write(self, data: bytes) -> None:
         """Append. Raises RecordError."""
@@ -24,10 +26,13 @@ class Transcript:
             while view:
                 view = view[os.write(self._descriptor, view) :]
         except OSError as error:
-            raise RecordError(
-                f"the transcript cannot be written: {self._file}: {error.strerror}",
-                hint="is the disk full? df -h shows it",
-            ) from error
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: OSError) -> RecordError:
+        return RecordError(
+            f"the transcript cannot be written: {self._file}: {error.strerror}",
+            hint="is the disk full? df -h shows it",
+        )
 
     def close(self) -> None:
         """Close the file."""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import fcntl
 import os
+import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from moat.files import ensure_private_dir, open_private_file, write_atomic
 from moat.errors import MoatError
+from moat.files import ensure_private_dir, open_private_file, write_atomic
 
 _YEARS = 10
 
@@ -35,8 +39,7 @@ def ensure_authority(directory: Path) -> Authority:
     a new CA is never made over an old one, since everything that trusts the old would fail.
     """
     ensure_private_dir(directory)
-    with (directory / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _locked(directory / ".lock"):
         key_file, certificate_file = directory / "ca.key", directory / "ca.pem"
         present = [file for file in (key_file, certificate_file) if os.path.lexists(file)]
         if not present:
@@ -44,7 +47,7 @@ def ensure_authority(directory: Path) -> Authority:
         elif len(present) == 1:
             raise MoatError(
                 f"half of Moat's certificate authority is missing: {present[0]} stands alone",
-                hint=f"remove it, and a new one is made: rm {present[0]}",
+                hint=f"remove it, and a new one is made: rm {shlex.quote(str(present[0]))}",
             )
         return _load(key_file, certificate_file)
 
@@ -56,16 +59,33 @@ def _load(key_file: Path, certificate_file: Path) -> Authority:
         pem = certificate_file.read_bytes()
         certificate = x509.load_pem_x509_certificate(pem)
         key = serialization.load_pem_private_key(key_pem, password=None)
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise ValueError("not an elliptic-curve key")  # noqa: TRY004  # one handler for all
-        if certificate.public_key() != key.public_key():
-            raise ValueError("the key is not the certificate's")
-    except ValueError as error:
-        raise MoatError(
-            f"Moat's certificate authority in {key_file.parent} cannot be read: {error}",
-            hint=f"remove it, and a new one is made: rm -r {key_file.parent}",
-        ) from error
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise _refusal(key_file.parent, "is damaged") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise _refusal(key_file.parent, "cannot be used: its key is not an elliptic-curve key")
+    if certificate.public_key() != key.public_key():
+        raise _refusal(key_file.parent, "cannot be used: the key is not the certificate's")
+    expired = certificate.not_valid_after_utc
+    if expired <= datetime.datetime.now(datetime.UTC):
+        raise _refusal(key_file.parent, f"expired on {expired:%Y-%m-%d}")
     return Authority(certificate, key, pem)
+
+
+def _refusal(directory: Path, reason: str) -> MoatError:
+    return MoatError(
+        f"Moat's certificate authority in {directory} {reason}",
+        hint=f"remove it, and a new one is made: rm -r {shlex.quote(str(directory))}",
+    )
+
+
+@contextlib.contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    lock = os.open(file, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _make(key_file: Path, certificate_file: Path) -> None:
@@ -92,9 +112,7 @@ def _make(key_file: Path, certificate_file: Path) -> None:
         .sign(key, hashes.SHA256())
     )
     write_atomic(key_file, private_pem(key), mode=0o600)
-    write_atomic(
-        certificate_file, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644
-    )
+    write_atomic(certificate_file, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
 
 
 def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:

@@ -26,8 +26,9 @@ class _Connection(http.client.HTTPSConnection):
         self._dial = dict(upstream.connect_to).get((host, 443), (host, 443))
 
     def connect(self) -> None:
-        raw = socket.create_connection(self._dial, self.timeout)
-        self.sock = self._tls.wrap_socket(raw, server_hostname=self.host)
+        # Known before it is wrapped, so that it is closed when that fails.
+        self.sock = socket.create_connection(self._dial, self.timeout)
+        self.sock = self._tls.wrap_socket(self.sock, server_hostname=self.host)
 
 
 def get_status(
@@ -48,7 +49,10 @@ def get_status(
         ) from error
     except TimeoutError as error:
         raise HttpFailed(f"{host} did not answer within {timeout:.0f} s") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise HttpFailed(f"{host} cannot be reached: {error}") from error
+    except OSError as error:
+        raise HttpFailed(f"{host} cannot be reached: {error.strerror or error}") from error
+    except http.client.HTTPException as error:
+        # Not its text: a server may say anything there, our headers included.
+        raise HttpFailed(f"{host} gave no proper answer ({type(error).__name__})") from None
     finally:
         connection.close()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 
+from moat import log
 from moat.core.hosts import Destination
+from moat.core.secret import Secret
 from moat.engine.exchange import (
     Command,
     Deliver,
@@ -18,36 +20,21 @@ from moat.engine.exchange import (
     Resolve,
     exchange,
 )
-from moat.engine.messages import Request, Response, end_to_end
+from moat.engine.messages import Request, Response, end_to_end, get
 from moat.engine.problem import Problem
 from moat.errors import MoatError, RecordError
 from moat.proxy import h1
-from moat.proxy.h1 import NO_BODY, BadMessage, Framing, RequestHead
+from moat.proxy.answers import BROKEN, ENDED, GONE, write_problem
+from moat.proxy.h1 import NO_BODY, BadMessage, Framing, RequestHead, ResponseHead
 from moat.proxy.interface import Handed
 from moat.proxy.relay import relay_body, tunnel
+from moat.proxy.upload import Upload
 from moat.proxy.upstream import Connection, UpstreamError
 from moat.proxy.wire import Wire, WireClosed
 
 # Models think for minutes before the first byte.
 FIRST_BYTE_TIMEOUT = 900.0
 _SAFE_TO_REPEAT = frozenset({"GET", "HEAD", "OPTIONS"})
-
-GONE = Problem(status=499, kind="client-gone", detail="the client went away")
-
-
-def write_problem(client: Wire, problem: Problem, *, close: bool, head_only: bool = False) -> None:
-    """Answer a client with a problem of our own."""
-    body = problem.body()
-    response = Response(
-        problem.status,
-        (
-            (b"Content-Type", b"application/problem+json"),
-            (b"Content-Length", b"%d" % len(body)),
-            (b"Cache-Control", b"no-store"),
-        ),
-        b"Refused by Moat",
-    )
-    client.write(h1.render_response(response, close=close) + (b"" if head_only else body))
 
 
 class Play:
@@ -59,17 +46,20 @@ class Play:
         self._handed = handed
         self._client = client
         self._framing: Framing = h1.request_framing(head)
-        self._request = Request(
-            head.method, destination, target, end_to_end(head.headers), head.upgrade
-        )
+        # Before a switch of protocols the body would have to be over, and nobody sends one.
+        upgrade = head.upgrade if self._framing == NO_BODY else None
+        self._request = Request(head.method, destination, target, end_to_end(head.headers), upgrade)
         self._keep_alive = head.keep_alive
         self._number = handed.next_number()
         self._measured = Measured(started=time.time())
         self._clock = time.perf_counter()
         self._connection: Connection | None = None
-        self._upload: asyncio.Task[None] | None = None
+        self._upload = Upload(client, self._framing, self._measured)
         self._sent = False
+        self._delivering = False
         self._tunnelling = False
+        self._answer: ResponseHead
+        self._answer_framing: Framing
 
     async def run(self) -> bool:
         """Play it; True when the client's connection is fit for another request."""
@@ -79,7 +69,7 @@ class Play:
         finally:
             conversation.close()
             await self._clean_up()
-        return self._keep_alive and not self._client.lost
+        return self._keep_alive and self._upload.taken and not self._client.lost
 
     async def _converse(self, conversation: Exchange) -> None:
         command: Command | None = next(conversation, None)
@@ -92,6 +82,12 @@ class Play:
                 self._keep_alive = False
                 self._note_the_end(self._let_go(conversation))
                 raise
+            except Exception:
+                log.get(__name__).exception("an exchange failed")
+                if self._delivering:
+                    self._cut_client()
+                self._keep_alive = False
+                command = _throw(conversation, ExchangeFailed(BROKEN, sent=self._sent))
             else:
                 try:
                     command = conversation.send(reply)
@@ -102,29 +98,37 @@ class Play:
         """What is left to do when the client is gone: for a tunnel that is a good end."""
         if self._tunnelling:
             return conversation.send(None)
-        return _throw(conversation, ExchangeFailed(GONE, sent=self._sent))
+        problem = GONE if self._client.lost or self._client.cut else ENDED
+        return _throw(conversation, ExchangeFailed(problem, sent=self._sent))
 
     async def _carry_out(self, command: Command) -> object:
         match command:
             case Record():
                 self._record(command)
             case Resolve(grant):
-                try:
-                    return await self._handed.credentials.resolve(grant)
-                except MoatError as error:
-                    problem = Problem(status=502, kind="no-credential", detail=error.message)
-                    raise ExchangeFailed(problem) from error
+                return await self._resolve(grant)
             case Forward(request, local):
                 return await self._forward(request, local)
             case Deliver(response):
                 await self._deliver(response)
             case Refuse(problem):
-                # A body the client is still sending would be read as its next request.
-                self._keep_alive = self._keep_alive and self._framing == NO_BODY
-                close = not self._keep_alive
-                head_only = self._request.method == "HEAD"
-                write_problem(self._client, problem, close=close, head_only=head_only)
+                self._refuse(problem)
         return None
+
+    async def _resolve(self, grant: str) -> Secret:
+        try:
+            return await self._handed.credentials.resolve(grant)
+        except MoatError as error:
+            problem = Problem(status=502, kind="no-credential", detail=error.message)
+            raise ExchangeFailed(problem) from error
+
+    def _refuse(self, problem: Problem) -> None:
+        close = not (self._keep_alive and self._upload.taken)
+        head_only = self._request.method == "HEAD"
+        try:
+            write_problem(self._client, problem, close=close, head_only=head_only)
+        except WireClosed:
+            self._keep_alive = False
 
     def _record(self, command: Record) -> None:
         self._measured.duration = time.perf_counter() - self._clock
@@ -163,8 +167,7 @@ class Play:
         self._sent = True
         try:
             connection.wire.write(h1.render_request(request))
-            if self._framing != NO_BODY:
-                self._upload = asyncio.create_task(self._send_body(connection.wire))
+            self._upload.start(connection.wire)
             async with asyncio.timeout(FIRST_BYTE_TIMEOUT):
                 return await self._final_head(connection.wire)
         except TimeoutError:
@@ -181,16 +184,6 @@ class Play:
             detail = f"the answer of {request.destination} is not sound: {error.reason}"
             raise self._failure("upstream-malformed", detail) from error
 
-    async def _send_body(self, upstream: Wire) -> None:
-        def count(size: int) -> None:
-            self._measured.bytes_up += size
-
-        try:
-            await relay_body(self._client, upstream, self._framing, count)
-        except (BadMessage, WireClosed):
-            # Half a request must not look like a whole one.
-            upstream.abort()
-
     async def _final_head(self, upstream: Wire) -> Response:
         while True:
             raw = await h1.read_head(upstream)
@@ -198,7 +191,7 @@ class Play:
                 raise WireClosed("the connection ended before the answer")
             head = h1.parse_response(raw)
             switching = head.status == 101
-            if switching and self._request.upgrade is None:
+            if switching and not self._asked_for(head):
                 raise BadMessage("a switch of protocols nobody asked for")
             response = Response(
                 head.status,
@@ -210,7 +203,19 @@ class Play:
                 self._answer = head
                 self._answer_framing = h1.response_framing(head, self._request.method)
                 return response
+            await self._pass_on_early(response)
+
+    def _asked_for(self, head: ResponseHead) -> bool:
+        protocol = get(head.headers, b"upgrade") or b""
+        return self._request.upgrade == protocol.decode("latin-1").lower()
+
+    async def _pass_on_early(self, response: Response) -> None:
+        """Pass a 1xx on; the answer proper is still to come."""
+        try:
             self._client.write(h1.render_response(response))
+            await self._client.drain()
+        except WireClosed as error:
+            raise ExchangeFailed(GONE, sent=True) from error
 
     # the way down
 
@@ -224,12 +229,11 @@ class Play:
         def count_up(size: int) -> None:
             self._measured.bytes_up += size
 
-        uploading = self._upload is not None and not self._upload.done()
         endless = isinstance(self._answer_framing, h1.UntilClose)
-        self._keep_alive = self._keep_alive and not endless and not uploading
+        self._keep_alive = self._keep_alive and self._upload.taken and not endless
+        self._delivering = True
         try:
-            close = not self._keep_alive
-            self._client.write(h1.render_response(response, close=close))
+            self._client.write(h1.render_response(response, close=not self._keep_alive))
             if response.upgrade is not None:
                 self._keep_alive = False
                 self._tunnelling = True
@@ -237,27 +241,31 @@ class Play:
                 return
             await relay_body(upstream, self._client, self._answer_framing, count)
         except (WireClosed, BadMessage) as error:
-            self._keep_alive = False
-            self._client.abort()  # so that the client sees a cut, not an end
+            gone = self._client.lost
+            self._cut_client()
+            if gone:
+                raise ExchangeFailed(GONE, sent=True) from error
             detail = f"the answer of {self._request.destination} was cut: {error}"
             raise self._failure("upstream-cut", detail) from error
-        if self._upload is not None and not self._upload.done():
-            self._keep_alive = False
-        elif self._answer.keep_alive and not endless and not upstream.buffer:
+        if self._upload.taken and self._answer.keep_alive and not endless and not upstream.buffer:
             self._handed.upstreams.release(self._connection)
             self._connection = None
 
+    def _cut_client(self) -> None:
+        """The client must see a cut, not an end."""
+        self._keep_alive = False
+        self._client.abort()
+
     def _failure(self, kind: str, detail: str, *, status: int = 502) -> ExchangeFailed:
-        self._keep_alive = self._keep_alive and self._framing == NO_BODY
-        return ExchangeFailed(Problem(status=status, kind=kind, detail=detail), sent=self._sent)
+        problem = self._upload.fault or Problem(status=status, kind=kind, detail=detail)
+        return ExchangeFailed(problem, sent=self._sent)
 
     async def _clean_up(self) -> None:
-        if self._upload is not None and not self._upload.done():
-            self._upload.cancel()
-            await asyncio.gather(self._upload, return_exceptions=True)
-        if self._connection is not None:
-            self._connection.wire.abort()
-            self._connection = None
+        # First what cannot be interrupted.
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.wire.abort()
+        await self._upload.stop()
 
 
 class _Stale(Exception):

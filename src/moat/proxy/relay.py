@@ -26,35 +26,42 @@ async def relay_body(source: Wire, sink: Wire, framing: Framing, count: Count) -
             raise WireClosed("the body was cut")
 
 
+# Each waits for room before it takes more, not after: what was read last is on its way, and done.
+
+
 async def _relay_length(source: Wire, sink: Wire, size: int, count: Count) -> None:
     while size:
+        await sink.drain()
         if not source.buffer and not await source.fill():
             raise WireClosed("the body ended early")
         data = source.take(size)
         size -= len(data)
         sink.write(data)
         count(len(data))
-        await sink.drain()
 
 
 async def _relay_chunks(source: Wire, sink: Wire, count: Count) -> None:
     scanner = ChunkScanner()
-    while not scanner.done:
+    while True:
+        await sink.drain()
         whole = scanner.scan(source.buffer)
         if whole:
             sink.write(source.take(whole))
             count(whole)
-            await sink.drain()
-        elif not await source.fill():
+        if scanner.done:
+            return
+        if not whole and not await source.fill():
             raise WireClosed("the body ended early")
 
 
 async def _relay_rest(source: Wire, sink: Wire, count: Count) -> None:
-    while source.buffer or await source.fill():
+    while True:
+        await sink.drain()
+        if not source.buffer and not await source.fill():
+            return
         data = source.take()
         sink.write(data)
         count(len(data))
-        await sink.drain()
 
 
 async def tunnel(client: Wire, upstream: Wire, up: Count, down: Count) -> None:
@@ -76,6 +83,10 @@ async def tunnel(client: Wire, upstream: Wire, up: Count, down: Count) -> None:
 async def _one_way(source: Wire, sink: Wire, count: Count) -> None:
     try:
         await _relay_rest(source, sink, count)
-        sink.end()
     except WireClosed:
         source.abort()
+    else:
+        if source.cut:
+            sink.abort()
+        else:
+            sink.end()

@@ -6,15 +6,17 @@ import asyncio
 import socket
 import ssl
 import time
+from typing import cast
 
 from moat import log
-from moat.core.hosts import Destination
+from moat.core.hosts import Destination, parse_host_port
 from moat.engine.exchange import Entry, Measured
 from moat.engine.messages import get_all
 from moat.engine.problem import Problem
 from moat.errors import RecordError
 from moat.proxy import h1
-from moat.proxy.driver import Play, write_problem
+from moat.proxy.answers import write_problem
+from moat.proxy.driver import Play
 from moat.proxy.h1 import BadMessage, RequestHead
 from moat.proxy.interface import Handed
 from moat.proxy.wire import Wire, WireClosed
@@ -22,6 +24,8 @@ from moat.proxy.wire import Wire, WireClosed
 HEAD_TIMEOUT = 60.0  # from the first byte of a connection to a whole head: slowloris ends here
 HANDSHAKE_TIMEOUT = 30.0
 IDLE_TIMEOUT = 600.0  # between requests of one connection
+# What one run may hold open at once: a hostile one must not take the host's memory.
+MAX_CLIENTS = 512
 _TLS_HELLO = 0x16  # RFC 8446 section 5.1: a handshake record
 
 
@@ -48,7 +52,9 @@ class ProxyServer:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._handed.upstreams.close()
 
-    def _meet(self) -> Wire:
+    def _meet(self) -> asyncio.Protocol:
+        if len(self._tasks) >= MAX_CLIENTS:
+            return _TurnedAway()
         wire = Wire(on_lost=self._client_lost)
         task = asyncio.get_running_loop().create_task(self._serve(wire))
         self._tasks[wire] = task
@@ -63,13 +69,19 @@ class ProxyServer:
     async def _serve(self, client: Wire) -> None:
         try:
             await Conversation(self._handed, client).run()
+            await client.finish()
         except (WireClosed, asyncio.CancelledError, TimeoutError):
             client.abort()
         except Exception:
             log.get(__name__).exception("a connection of the box failed")
             client.abort()
-        else:
-            client.close()
+
+
+class _TurnedAway(asyncio.Protocol):
+    """A client too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast("asyncio.Transport", transport).abort()
 
 
 class Conversation:
@@ -79,16 +91,16 @@ class Conversation:
         self._handed = handed
         self._client = client
         self._fixed: Destination | None = None  # what the tunnel was opened for
+        self._head: RequestHead | None = None  # what is being read or served
 
     async def run(self) -> None:
         """Serve until the client has had enough, or must go."""
         try:
             async with asyncio.timeout(HEAD_TIMEOUT):
                 head = await self._next_head()
-            if head is None:
-                return
-            if head.method == "CONNECT":
-                await self._open_tunnel(head)
+            if head is not None and head.method == "CONNECT":
+                if not await self._open_tunnel(head):
+                    return
                 head = await self._wait_for_head()
             while head is not None:
                 if not await self._serve_one(head):
@@ -98,10 +110,14 @@ class Conversation:
             self._refuse(error)
 
     async def _next_head(self) -> RequestHead | None:
+        self._head = None
         raw = await h1.read_head(self._client)
-        return None if raw is None else h1.parse_request(raw)
+        if raw is not None:
+            self._head = h1.parse_request(raw)
+        return self._head
 
     async def _wait_for_head(self) -> RequestHead | None:
+        await self._client.drain()  # who asks on and on must also read
         if not self._client.buffer:
             try:
                 async with asyncio.timeout(IDLE_TIMEOUT):
@@ -112,10 +128,10 @@ class Conversation:
         async with asyncio.timeout(HEAD_TIMEOUT):
             return await self._next_head()
 
-    async def _open_tunnel(self, head: RequestHead) -> None:
+    async def _open_tunnel(self, head: RequestHead) -> bool:
         """Answer a CONNECT. A denied destination is met too: its refusal is then readable."""
         try:
-            destination = Destination.parse("https", head.target)
+            destination = Destination("https", *parse_host_port(head.target))
         except ValueError as error:
             raise BadMessage(f"the destination is refused: {error}") from error
         if h1.request_framing(head) != h1.NO_BODY:
@@ -123,17 +139,18 @@ class Conversation:
         self._client.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         async with asyncio.timeout(HANDSHAKE_TIMEOUT):
             if not self._client.buffer and not await self._client.fill():
-                raise WireClosed("the tunnel ended before its first byte")
+                return False
             if self._client.buffer[0] == _TLS_HELLO:
                 context = self._handed.leaves.context_for(destination.host)
                 try:
                     await self._client.start_tls(context, server_side=True)
                 except ssl.SSLError as error:
-                    self._note(head, str(destination), 421, f"TLS failed: {error.reason}")
-                    raise WireClosed(str(error)) from error
+                    self._note(head.method, str(destination), 421, f"TLS failed: {error.reason}")
+                    return False
             else:
                 destination = Destination("http", destination.host, destination.port)
         self._fixed = destination
+        return True
 
     async def _serve_one(self, head: RequestHead) -> bool:
         if head.version != b"1.1":
@@ -149,17 +166,18 @@ class Conversation:
             destination, target = self._fixed, head.target
         else:
             destination, target = _split_absolute(head.target)
+        if "#" in target:
+            raise BadMessage("the request target has a fragment")
         if not target.startswith("/") and not (target == "*" and head.method == "OPTIONS"):
             raise BadMessage("the request target is not a path")
         hosts = get_all(head.headers, b"host")
         if len(hosts) != 1:
             raise BadMessage("not exactly one Host header")
         try:
-            named = Destination.parse(destination.scheme, hosts[0].decode("latin-1"))
+            named = Destination.parse(destination.scheme, hosts[0].decode("ascii"))
         except ValueError as error:
             raise BadMessage(f"the Host header is refused: {error}") from error
         if named != destination:
-            self._note(head, f"{destination}{target}", 421, f"Host says {named.authority}")
             raise BadMessage(
                 f"the Host header says {named.authority}, the connection {destination.authority}",
                 status=421,
@@ -167,22 +185,30 @@ class Conversation:
         return destination, target
 
     def _refuse(self, error: BadMessage) -> None:
+        status, reason = error.status, error.reason
+        try:
+            self._note(self._head.method if self._head else "-", self._url(), status, reason)
+        except RecordError as failure:
+            status, reason = 503, failure.message
         problem = Problem(
-            status=error.status,
-            kind="bad-request",
-            detail=f"Moat refused a request: {error.reason}",
+            status=status, kind="bad-request", detail=f"Moat refused a request: {reason}"
         )
         if not self._client.lost:
             write_problem(self._client, problem, close=True)
 
-    def _note(self, head: RequestHead, url: str, status: int, error: str) -> None:
-        """Record what never became an exchange because its parts disagree."""
-        entry = Entry(head.method, url, None, "refused", status, error=error)
+    def _url(self) -> str:
+        """What was asked for, as far as it can be told."""
+        if self._head is None:
+            return str(self._fixed or "-")
+        if self._fixed is None:
+            return self._head.target
+        return f"{self._fixed}{self._head.target if self._head.target.startswith('/') else ''}"
+
+    def _note(self, method: str, url: str, status: int, error: str) -> None:
+        """Record what never became an exchange. Raises RecordError."""
+        entry = Entry(method, url, None, "refused", status, error=error)
         measured = Measured(started=time.time(), duration=0.0)
-        try:
-            self._handed.recorder.record(self._handed.next_number(), entry, measured)
-        except RecordError as failure:
-            raise BadMessage(failure.message, status=503) from failure
+        self._handed.recorder.record(self._handed.next_number(), entry, measured)
 
 
 def _split_absolute(target: str) -> tuple[Destination, str]:

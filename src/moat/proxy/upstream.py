@@ -14,7 +14,8 @@ from moat.engine.problem import Problem
 from moat.errors import MoatError
 from moat.proxy.wire import Wire, WireClosed
 
-CONNECT_TIMEOUT = 15.0
+CONNECT_TIMEOUT = 15.0  # in all: name, address after address, TLS
+ATTEMPT_TIMEOUT = 5.0  # for one address of several
 # Servers close idle connections after a minute or so; one that is near that is not risked.
 IDLE_SECONDS = 30.0
 IDLE_CONNECTIONS = 16
@@ -44,8 +45,9 @@ class Upstreams:
     """Makes connections, and keeps the idle ones of one run.
 
     `context` makes the TLS context, once, when it is first needed: loading the system's roots
-    takes longer than starting a box, and many runs never open a connection. `connect_to` names where to dial instead of a destination's own address: the user's word,
-    so the address it names is not judged; name, SNI and certificate check stay.
+    takes longer than starting a box, and many runs never open a connection. `connect_to` names
+    where to dial instead of a destination's own address: the user's word, so the address it names
+    is not judged; name, SNI and certificate check stay.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Upstreams:
         self._context = context
         self._connect_to = dict(connect_to or {})
         self._idle: dict[Destination, list[Connection]] = {}
+        self._sweep: asyncio.TimerHandle | None = None
 
     async def acquire(
         self, destination: Destination, *, local: bool = False, fresh: bool = False
@@ -71,29 +74,31 @@ class Upstreams:
                 return connection
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                wire = await self._dial(destination, local)
-                if destination.scheme == "https":
-                    await self._shake_hands(wire, destination)
+                return Connection(destination, await self._open(destination, local))
         except TimeoutError:
             raise UpstreamError(
                 "upstream-timeout",
                 f"{destination} did not answer within {CONNECT_TIMEOUT:.0f} s",
                 status=504,
             ) from None
-        return Connection(destination, wire)
 
     def release(self, connection: Connection) -> None:
         """Give a connection back that is ready for another request."""
         idle = self._idle.setdefault(connection.destination, [])
-        if connection.wire.lost or connection.wire.ended or len(idle) >= IDLE_CONNECTIONS:
+        if not _is_fit(connection.wire) or len(idle) >= IDLE_CONNECTIONS:
             connection.wire.close()
             return
+        loop = asyncio.get_running_loop()
         connection.reused = True
-        connection.idle_since = asyncio.get_running_loop().time()
+        connection.idle_since = loop.time()
         idle.append(connection)
+        if self._sweep is None:
+            self._sweep = loop.call_later(IDLE_SECONDS, self._close_stale)
 
     def close(self) -> None:
         """Close every idle connection."""
+        if self._sweep is not None:
+            self._sweep.cancel()
         for connections in self._idle.values():
             for connection in connections:
                 connection.wire.close()
@@ -101,30 +106,53 @@ class Upstreams:
 
     def _take_idle(self, destination: Destination) -> Connection | None:
         idle = self._idle.get(destination, [])
-        now = asyncio.get_running_loop().time()
         while idle:
             connection = idle.pop()
-            wire = connection.wire
-            alive = not (wire.ended or wire.lost or wire.buffer)
-            if alive and now - connection.idle_since < IDLE_SECONDS:
+            if _is_fresh(connection):
                 return connection
-            wire.close()
+            connection.wire.close()
         return None
+
+    def _close_stale(self) -> None:
+        """Nobody may ask for a destination again: its connections must not stay for ever."""
+        kept: dict[Destination, list[Connection]] = {}
+        for destination, connections in self._idle.items():
+            for connection in connections:
+                if _is_fresh(connection):
+                    kept.setdefault(destination, []).append(connection)
+                else:
+                    connection.wire.close()
+        self._idle = kept
+        self._sweep = None
+        if kept:
+            loop = asyncio.get_running_loop()
+            self._sweep = loop.call_later(IDLE_SECONDS, self._close_stale)
+
+    async def _open(self, destination: Destination, local: bool) -> Wire:
+        wire = await self._dial(destination, local)
+        if destination.scheme == "https":
+            try:
+                await self._shake_hands(wire, destination)
+            except BaseException:  # a timeout, or a client that went away, among them
+                wire.abort()
+                raise
+        return wire
 
     async def _dial(self, destination: Destination, local: bool) -> Wire:
         loop = asyncio.get_running_loop()
-        failure: OSError | None = None
+        reasons = []
         for host, port in await self._addresses(destination, local):
             try:
-                _, wire = await loop.create_connection(Wire, host, port)
+                async with asyncio.timeout(ATTEMPT_TIMEOUT):
+                    _, wire = await loop.create_connection(Wire, host, port)
+            except TimeoutError:
+                reasons.append(f"{host} did not answer")
             except OSError as error:
-                failure = error
+                reasons.append(error.strerror or str(error))
             else:
                 return wire
-        assert failure is not None
-        raise UpstreamError(
-            "upstream-unreachable", f"{destination} cannot be reached: {failure.strerror}"
-        ) from failure
+        detail = "; ".join(dict.fromkeys(reasons))
+        raise UpstreamError("upstream-unreachable", f"{destination} cannot be reached: {detail}")
 
     async def _addresses(self, destination: Destination, local: bool) -> list[HostPort]:
         """Where to dial. Every address of the name must be allowed, or none is used."""
@@ -149,14 +177,10 @@ class Upstreams:
         try:
             context = self._context()
         except MoatError as error:
-            wire.abort()
             raise UpstreamError("upstream-trust", error.message) from error
         try:
-            await wire.start_tls(
-                context, server_side=False, server_hostname=destination.host
-            )
+            await wire.start_tls(context, server_side=False, server_hostname=destination.host)
         except ssl.SSLCertVerificationError as error:
-            wire.abort()
             raise UpstreamError(
                 "upstream-certificate",
                 f"the certificate of {destination} is not trusted: {error.verify_message}. "
@@ -164,10 +188,19 @@ class Upstreams:
                 "config.yaml",
             ) from error
         except (ssl.SSLError, WireClosed) as error:
-            wire.abort()
             raise UpstreamError(
                 "upstream-tls", f"{destination} does not speak TLS as it must: {error}"
             ) from error
+
+
+def _is_fit(wire: Wire) -> bool:
+    """Whether a connection is open, and the server has said nothing unasked."""
+    return not (wire.ended or wire.lost or wire.buffer)
+
+
+def _is_fresh(connection: Connection) -> bool:
+    idle_for = asyncio.get_running_loop().time() - connection.idle_since
+    return _is_fit(connection.wire) and idle_for < IDLE_SECONDS
 
 
 async def _resolve(destination: Destination) -> list[str]:
@@ -178,6 +211,9 @@ async def _resolve(destination: Destination) -> list[str]:
         )
     except OSError as error:
         raise UpstreamError(
-            "name-not-found", f"the name {destination.host} cannot be resolved: {error.strerror}"
+            "name-not-found",
+            f"the name {destination.host} cannot be resolved: {error.strerror or error}",
         ) from error
+    if not found:
+        raise UpstreamError("name-not-found", f"the name {destination.host} has no address")
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))

@@ -14,6 +14,9 @@ from typing import cast
 # Above this many unread bytes the other side is asked to wait.
 HIGH_WATER = 256 * 1024
 _RECORDS = 64 * 1024
+# How long the other side may go on sending once we have said our last word, and fall silent.
+_LINGER_SECONDS = 30.0
+_PAUSE_SECONDS = 3.0
 
 
 class WireClosed(ConnectionError):
@@ -24,7 +27,8 @@ class Wire(asyncio.Protocol):
     """One side of a connection.
 
     `buffer` holds what was received and not yet taken. At most one task reads and one writes.
-    `ended` is set once no more bytes will come; `cut` if they ended without TLS's close_notify.
+    `ended` is set once no more bytes will come; `cut` if they ended without TLS's close_notify,
+    or by a reset. `on_lost` is called once, when the other side is cut or gone.
     """
 
     def __init__(self, on_lost: Callable[[Wire], None] | None = None) -> None:
@@ -50,7 +54,9 @@ class Wire(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes off the network."""
+        """Take bytes off the network; none count after the end, or after a fault of TLS."""
+        if self.ended:
+            return
         if self._tls is None:
             self.buffer += data
             self._limit_reading()
@@ -66,24 +72,17 @@ class Wire(asyncio.Protocol):
             self._incoming.write_eof()
             if not self._handshaking:
                 self._decrypt()
-        if not self.ended:
-            self.cut = self._tls is not None
-            self.ended = True
+        self._note_end(cut=self._tls is not None)
         self._wake_reader()
-        if self.cut and self._on_lost is not None:
-            self._on_lost(self)
         return True
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         """Wake everybody: nothing more will come or go."""
-        if not self.ended:
-            self.cut = True
-        self.ended = True
         self._transport = None
+        self._note_end(cut=True)
         self._wake_reader()
         self.resume_writing()
-        if self._on_lost is not None:
-            self._on_lost(self)
+        self._note_loss()
 
     def pause_writing(self) -> None:
         """The other side reads too slowly."""
@@ -94,6 +93,18 @@ class Wire(asyncio.Protocol):
         self._writing_paused = False
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
+
+    def _note_end(self, *, cut: bool) -> None:
+        if not self.ended:
+            self.ended = True
+            self.cut = cut
+            if cut:
+                self._note_loss()
+
+    def _note_loss(self) -> None:
+        on_lost, self._on_lost = self._on_lost, None
+        if on_lost is not None:
+            on_lost(self)
 
     # reading
 
@@ -125,15 +136,15 @@ class Wire(asyncio.Protocol):
         # OpenSSL may hold bytes that raise no event of their own.
         if self._tls is not None:
             self._decrypt()
-        if len(self.buffer) < HIGH_WATER and self._transport is not None:
+        if len(self.buffer) < HIGH_WATER:
             self._reading_paused = False
-            if not self.ended:
+            if self._transport is not None and not self._transport.is_closing():
                 self._transport.resume_reading()
 
     def _limit_reading(self) -> None:
         if len(self.buffer) >= HIGH_WATER and not self._reading_paused:
             self._reading_paused = True
-            if self._transport is not None:
+            if self._transport is not None and not self._transport.is_closing():
                 self._transport.pause_reading()
 
     def _wake_reader(self) -> None:
@@ -176,12 +187,40 @@ class Wire(asyncio.Protocol):
             return
         if self._tls is None:
             self._transport.write_eof()
-        else:
+        elif not self._handshaking:
             self._close_notify()
+
+    async def finish(self) -> None:
+        """Close in order, once the other side has had time to read our last words.
+
+        What it still sends is read and dropped: closing over unread bytes is a reset, and a
+        reset takes from it what it has not read yet.
+        """
+        self.end()
+        clock = asyncio.get_running_loop().time
+        until = clock() + _LINGER_SECONDS
+        while not self.ended:
+            self.take()
+            try:
+                async with asyncio.timeout(_PAUSE_SECONDS):
+                    await self.fill()
+            except TimeoutError:
+                if not self._unsent:
+                    break
+            if not self._unsent and clock() > until:
+                break
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.set_write_buffer_limits(high=0)
+            await self.drain()
+        self.close()
+
+    @property
+    def _unsent(self) -> int:
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     def close(self) -> None:
         """Close in order: what was written still goes out."""
-        if self._transport is None:
+        if self._transport is None or self._transport.is_closing():
             return
         if self._tls is not None and not self._handshaking:
             self._close_notify()
@@ -198,12 +237,12 @@ class Wire(asyncio.Protocol):
         self, context: ssl.SSLContext, *, server_side: bool, server_hostname: str | None = None
     ) -> None:
         """Shake hands. Raises ssl.SSLError, or WireClosed when the other side goes away."""
+        early = self.take()
+        self._handshaking = True
         self._tls = context.wrap_bio(
             self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
         )
-        self._handshaking = True
-        if self.buffer:
-            self._incoming.write(self.take())
+        self._incoming.write(early)
         while True:
             try:
                 self._tls.do_handshake()
@@ -222,26 +261,31 @@ class Wire(asyncio.Protocol):
         self._decrypt()
 
     def _decrypt(self) -> None:
+        self._read_records(HIGH_WATER)
+        self._flush()
+        self._limit_reading()
+
+    def _read_records(self, limit: int | None) -> None:
+        """Decrypt until the buffer holds `limit` bytes, or all there is."""
         assert self._tls is not None
         try:
-            while len(self.buffer) < HIGH_WATER:
+            while limit is None or len(self.buffer) < limit:
                 data = self._tls.read(_RECORDS)
                 if not data:
-                    self.ended = True
-                    break
+                    self._note_end(cut=False)
+                    return
                 self.buffer += data
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLZeroReturnError:
-            self.ended = True
+            self._note_end(cut=False)
         except ssl.SSLError:
-            if not self.ended:
-                self.ended = self.cut = True
-        self._flush()
-        self._limit_reading()
+            self._note_end(cut=True)
 
     def _close_notify(self) -> None:
         assert self._tls is not None
+        # OpenSSL takes records it holds unread for a fault of the other side.
+        self._read_records(None)
         try:
             self._tls.unwrap()
         except ssl.SSLError:
@@ -249,5 +293,7 @@ class Wire(asyncio.Protocol):
         self._flush()
 
     def _flush(self) -> None:
-        if self._outgoing.pending and self._transport is not None:
-            self._transport.write(self._outgoing.read())
+        if self._outgoing.pending:
+            data = self._outgoing.read()
+            if self._transport is not None and not self._transport.is_closing():
+                self._transport.write(data)

@@ -6,6 +6,7 @@ Plain blocking code over `poll`: it starts at once, and is one screenful of stat
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import select
@@ -21,6 +22,9 @@ from moat.errors import Interrupted, MoatError
 from moat.run import control
 
 _CHUNK = 1 << 16
+_OUTPUTS = {control.STDOUT: 1, control.STDERR: 2}
+# Milliseconds a reader of our output may take nothing once the run was asked to end.
+_PATIENCE_MS = 1000
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -30,6 +34,9 @@ class Ended:
 
     code: int
     error: MoatError | None
+
+
+_DIED = Ended(1, MoatError("the run's supervisor died", hint="run: moat doctor"))
 
 
 def attach(
@@ -60,6 +67,8 @@ class _Client:
         self._deframer = control.Deframer()
         self._window = control.STDIN_WINDOW
         self._broken: set[int] = set()
+        self._unwritten: OSError | None = None  # why what was printed could not be written
+        self._signalled: set[int] = set()
 
     def run(self, *, reads_stdin: bool) -> Ended:
         poll = select.poll()
@@ -72,7 +81,10 @@ class _Client:
                 poll.register(0, select.POLLIN) if reading else poll.unregister(0)
             for descriptor, _ in poll.poll():
                 if descriptor == self._channel.fileno():
-                    ended = self._receive()
+                    try:
+                        ended = self._receive()
+                    except (control.ProtocolError, ValueError, KeyError):
+                        ended = _DIED
                     if ended is not None:
                         return ended
                 elif descriptor == self._signals.fileno():
@@ -93,12 +105,10 @@ class _Client:
         except ConnectionError:
             data = b""
         if not data:
-            return Ended(1, MoatError("the run's supervisor died", hint="run: moat doctor"))
+            return _DIED
         for kind, payload in self._deframer.feed(data):
-            if kind == control.STDOUT:
-                self._print(1, payload)
-            elif kind == control.STDERR:
-                self._print(2, payload)
+            if kind in _OUTPUTS:
+                self._print(kind, payload)
             elif kind == control.STDIN_TAKEN:
                 self._window += int(json.loads(payload)["bytes"])
             elif kind == control.EXIT:
@@ -107,27 +117,55 @@ class _Client:
 
     def _ended(self, told: dict[str, object]) -> Ended:
         code = int(str(told["code"]))
-        if code == 128 + signal.SIGINT and told["error"] is None:
-            return Ended(code, Interrupted())
-        error = None
         if told["error"] is not None:
-            error = MoatError(str(told["error"]), hint=str(told["hint"]) if told["hint"] else None)
-        return Ended(code, error)
+            hint = str(told["hint"]) if told["hint"] else None
+            return Ended(code, MoatError(str(told["error"]), hint=hint))
+        if code == 128 + signal.SIGINT and signal.SIGINT in self._signalled:
+            return Ended(code, Interrupted())
+        if self._unwritten is not None:
+            reason = self._unwritten.strerror
+            return Ended(code or 1, MoatError(f"the run's output cannot be written: {reason}"))
+        return Ended(code, None)
 
-    def _print(self, descriptor: int, data: bytes) -> None:
-        """Write to the person; who closed our output gets the run ended, as in any pipe."""
-        if descriptor in self._broken:
-            return
+    def _print(self, kind: bytes, data: bytes) -> None:
+        """Write to the person, while signals go on being passed on.
+
+        Where nobody reads, the box is told, and the command's next write fails: what becomes
+        of it is its own affair, as in any pipe.
+        """
+        descriptor = _OUTPUTS[kind]
         view = memoryview(data)
-        while view:
+        while view and descriptor not in self._broken:
             try:
-                view = view[os.write(descriptor, view) :]
+                if self._wait_writable(descriptor):
+                    view = view[os.write(descriptor, view[: select.PIPE_BUF]) :]
+                else:
+                    self._give_up(kind)
             except BlockingIOError:
-                select.select((), (descriptor,), ())
-            except OSError:
-                self._broken.add(descriptor)
-                self.send(control.message(control.SIGNAL, number=int(signal.SIGPIPE)))
-                return
+                continue
+            except OSError as error:
+                if error.errno != errno.EPIPE and not self._terminal:
+                    self._unwritten = error
+                self._give_up(kind)
+
+    def _wait_writable(self, descriptor: int) -> bool:
+        """Wait for room; once asked to end, a reader who takes nothing for a while is gone."""
+        poll = select.poll()
+        poll.register(descriptor, select.POLLOUT)
+        poll.register(self._signals, select.POLLIN)
+        while ready := dict(poll.poll(_PATIENCE_MS if self._signalled else None)):
+            if self._signals.fileno() in ready:
+                self._pass_signals_on()
+            if descriptor in ready:
+                return True
+        return False
+
+    def _give_up(self, kind: bytes) -> None:
+        self._broken.add(_OUTPUTS[kind])
+        if self._terminal:  # it has hung up, or else the command could not be told
+            self.send(control.message(control.SIGNAL, number=int(signal.SIGHUP)))
+        else:
+            self.send(control.frame(control.CLOSED, kind))
 
     def _pass_input_on(self) -> bool:
         try:
@@ -146,9 +184,13 @@ class _Client:
     def _pass_signals_on(self) -> None:
         for number in self._signals.recv(64):
             if number == signal.SIGWINCH:
-                size = os.get_terminal_size(0)
-                self.send(control.message(control.RESIZE, rows=size.lines, columns=size.columns))
+                with contextlib.suppress(OSError):  # it has hung up
+                    size = os.get_terminal_size(0)
+                    self.send(
+                        control.message(control.RESIZE, rows=size.lines, columns=size.columns)
+                    )
             else:
+                self._signalled.add(number)
                 self.send(control.message(control.SIGNAL, number=number))
 
 
@@ -182,4 +224,5 @@ def _raw_terminal(descriptor: int) -> Iterator[None]:
         tty.setraw(descriptor)
         yield
     finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        with contextlib.suppress(termios.error):  # it has hung up
+            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

@@ -25,6 +25,7 @@ STDIN = b"i"
 STDIN_END = b"e"
 RESIZE = b"w"  # {"rows", "columns"}
 SIGNAL = b"k"  # {"number"}
+CLOSED = b"c"  # the kind of the frames that nobody reads any more, as it is
 
 
 # How many bytes of input a client sends ahead of what was taken, so that a command which does

@@ -22,10 +22,12 @@ def launch(plan: Plan, home: Home, *, stdin: bool) -> Ended:
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     supervisor = os.fork()
     if supervisor == 0:
-        from moat.run.supervisor import supervise
+        try:
+            from moat.run.supervisor import supervise
 
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
-        supervise(plan, home, theirs)
+            supervise(plan, home, theirs, unblock=signals)
+        finally:  # whatever happens, there are never two command lines
+            os._exit(1)
     theirs.close()
     try:
         return attach(ours, terminal=plan.terminal is not None, stdin=stdin, unblock=signals)

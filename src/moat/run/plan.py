@@ -142,14 +142,17 @@ def _environment(wanted: Wanted) -> dict[str, str]:
     """The box's environment, from nothing: what is not named here is not there."""
     proxy = f"http://{PROXY_HOST}:{PROXY_PORT}"
     path = [f"{tool.target}/{folder}" for tool in wanted.tools for folder in tool.path]
-    environment = {
+    environment = {name: wanted.environ[name] for name in PASSED_ON if name in wanted.environ}
+    environment = {"TERM": "dumb", "LANG": "C.UTF-8"} | environment
+    for provider in wanted.providers:
+        environment |= provider.box_environment()
+    # Last, so that nothing of the above leads around the proxy.
+    environment |= {
         "HOME": HOME,
         "USER": USER,
         "LOGNAME": USER,
         "SHELL": "/bin/sh",
         "PATH": ":".join([*path, _SYSTEM_PATH]),
-        "TERM": "dumb",
-        "LANG": "C.UTF-8",
         "MOAT": "1",
         # The box's own loopback reaches nothing but the box.
         "NO_PROXY": "localhost,127.0.0.1,::1",
@@ -160,7 +163,4 @@ def _environment(wanted: Wanted) -> dict[str, str]:
     }
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         environment[name.lower()] = environment[name]
-    environment |= {name: wanted.environ[name] for name in PASSED_ON if name in wanted.environ}
-    for provider in wanted.providers:
-        environment |= provider.box_environment()
     return environment

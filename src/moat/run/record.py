@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -57,9 +58,17 @@ class RunDirectory:
         """Make the directory and take its lock; the descriptor holds it until it is closed."""
         ensure_private_dir(self.root.parent)
         self.root.mkdir(mode=0o700)
-        descriptor = os.open(self._lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            descriptor = os.open(self._lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError:
+            self.remove()
+            raise
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         return descriptor
+
+    def remove(self) -> None:
+        """Remove all there is of the run."""
+        shutil.rmtree(self.root, ignore_errors=True)
 
     def write(self, record: RunRecord) -> None:
         """Write the record down."""
@@ -68,16 +77,18 @@ class RunDirectory:
 
     def read(self) -> RunRecord | None:
         """The record, as `lost` if its supervisor is gone; None where none can be read."""
-        try:
-            record = _from_document(json.loads(self.record_file.read_bytes()))
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        if record.state in LIVE and not self._is_supervised():
-            # It may have ended between the two looks.
-            record = _from_document(json.loads(self.record_file.read_bytes()))
-            if record.state in LIVE:
+        record = self._read()
+        if record is not None and record.state in LIVE and not self._is_supervised():
+            record = self._read()  # it may have ended between the two looks
+            if record is not None and record.state in LIVE:
                 return replace(record, state="lost")
         return record
+
+    def _read(self) -> RunRecord | None:
+        try:
+            return _from_document(json.loads(self.record_file.read_bytes()))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def _is_supervised(self) -> bool:
         try:
@@ -114,7 +125,7 @@ def _from_document(document: dict[str, Any]) -> RunRecord:
 def list_runs(runs: Path) -> list[RunRecord]:
     """Every run that has a readable record, the newest first."""
     try:
-        names = [name for name in os.listdir(runs) if is_run_id(name)]
+        names = [name for name in os.listdir(runs) if is_run_id(name)]  # noqa: PTH208  # names
     except FileNotFoundError:
         return []
     records = [record for name in names if (record := RunDirectory(runs, name).read())]

@@ -70,7 +70,11 @@ def recorded(directory: RunDirectory, plan: Plan) -> Iterator[Keeper]:
             grants=plan.grants,
             versions=dict(plan.versions),
         )
-        keeper = Keeper(directory, record)
+        try:
+            keeper = Keeper(directory, record)
+        except OSError:
+            directory.remove()  # without a record nobody would ever find it
+            raise
         try:
             yield keeper
         except BaseException as error:

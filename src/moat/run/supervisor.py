@@ -15,6 +15,7 @@ import os
 import resource
 import signal
 import socket
+from collections.abc import Iterable
 from typing import NoReturn
 
 from moat import log
@@ -44,10 +45,16 @@ _GRACE = 5.0
 _INTERNAL = "Moat failed where it should not have"
 
 
-def supervise(plan: Plan, home: Home, channel: socket.socket) -> NoReturn:
-    """Be the supervisor of a run, in the child of a fork, until it has ended."""
+def supervise(
+    plan: Plan, home: Home, channel: socket.socket, *, unblock: Iterable[signal.Signals]
+) -> NoReturn:
+    """Be the supervisor of a run, in the child of a fork, until it has ended.
+
+    The signals of `unblock` were blocked before the fork; what came since was for the client.
+    """
     try:
         _leave_the_command_line(channel)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, unblock)
         import uvloop
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -114,6 +121,8 @@ class Supervisor:
         self._box: Box | None = None
         self._stopped_by: int | None = None  # the signal that asked the run to end
         self._stdin: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._passing: dict[bytes, asyncio.Task[None]] = {}  # outputs, by the kind of their frames
+        self._unread: set[bytes] = set()  # those that nobody reads any more
         self._client: Client
 
     async def run(self, channel: socket.socket) -> None:
@@ -196,7 +205,9 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as group:
                 for descriptor, kind in outputs:
-                    group.create_task(self._pass_on(descriptor, kind, transcript))
+                    self._passing[kind] = group.create_task(
+                        self._pass_on(descriptor, kind, transcript)
+                    )
                 code = await box.wait()
         except* MoatError as errors:
             raise errors.exceptions[0] from None
@@ -206,9 +217,16 @@ class Supervisor:
         return code
 
     async def _pass_on(self, descriptor: int, kind: bytes, transcript: Transcript) -> None:
-        while data := await read_some(descriptor):
-            transcript.write(data)
-            await self._client.send(control.frame(kind, data))
+        try:
+            while data := await read_some(descriptor):
+                transcript.write(data)
+                await self._client.send(control.frame(kind, data))
+        finally:
+            if kind in self._unread:
+                # The box's end of the pipe breaks: the command learns of it as in any pipe.
+                nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+                os.dup2(nothing, descriptor, inheritable=False)
+                os.close(nothing)
 
     async def _feed(self, box: Box) -> None:
         while (data := await self._stdin.get()) is not None:
@@ -242,6 +260,9 @@ class Supervisor:
             self._box.resize(int(size["rows"]), int(size["columns"]))
         elif kind == control.SIGNAL:
             self._stop(int(json.loads(payload)["number"]))
+        elif kind == control.CLOSED and payload in self._passing:
+            self._unread.add(payload)
+            self._passing[payload].cancel()
 
     def _stop(self, number: int) -> None:
         """Ask the run to end; asked again, or after a while, it is ended."""

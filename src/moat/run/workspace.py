@@ -2,46 +2,64 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterable
 from pathlib import Path
 
 from moat.errors import UsageError
 
+# Refused themselves: what is below may well be a project.
 _SYSTEM = frozenset(
     Path(path)
     for path in (
-        "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/opt", "/proc", "/root",
-        "/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/var",  # noqa: S108  # refused, not used
+        "/home", "/media", "/mnt", "/opt", "/root", "/run/media", "/snap", "/srv", "/usr",
+        "/usr/local", "/usr/src", "/var", "/var/lib",
+        "/tmp", "/var/tmp",  # noqa: S108  # refused, not used
     )
 )  # fmt: skip
+# Refused with all that is below: programs, settings, devices, other programs' sockets.
+_SYSTEM_TREES = tuple(
+    Path(path)
+    for path in (
+        "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run",
+        "/sbin", "/sys", "/usr/bin", "/usr/lib", "/usr/lib64", "/usr/libexec", "/usr/sbin",
+        "/var/lib/docker", "/var/run",
+    )
+)  # fmt: skip
+_REMOVABLE = Path("/run/media")  # where desktops mount what is plugged in
 
 
-def resolve_workspace(given: str, *, user_home: Path | None, moat_home: Path) -> Path:
+def resolve_workspace(given: str, *, user_homes: Iterable[Path], moat_home: Path) -> Path:
     """The real path of the workspace. Raises UsageError for one that would give too much away."""
+    if not given:
+        raise UsageError("the workspace is empty", hint="name the directory of your project")
     try:
         path = Path(given).expanduser().resolve(strict=True)
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError) as error:
+        reason = "does not exist"
+        if isinstance(error, OSError) and error.errno not in (errno.ENOENT, errno.ENOTDIR):
+            reason = f"cannot be used: {error.strerror}"
         raise UsageError(
-            f"the workspace {given} does not exist", hint="name the directory of your project"
+            f"the workspace {given} {reason}", hint="name the directory of your project"
         ) from None
     if not path.is_dir():
         raise UsageError(
             f"the workspace {given} is not a directory",
             hint=f"did you mean the one it is in? {path.parent}",
         )
-    reason = _too_much(path, user_home=user_home, moat_home=moat_home.resolve())
-    if reason is not None:
+    too_much = _too_much(path, user_homes, moat_home.resolve())
+    if too_much is not None:
         raise UsageError(
-            f"the workspace {path} is refused: {reason}",
+            f"the workspace {path} is refused: {too_much}",
             hint="run in the directory of one project",
         )
     return path
 
 
-def _too_much(path: Path, *, user_home: Path | None, moat_home: Path) -> str | None:
+def _too_much(path: Path, user_homes: Iterable[Path], moat_home: Path) -> str | None:
     if path == Path("/"):
         return "it is the whole file system"
-    if user_home is not None:
-        home = user_home.resolve()
+    for home in (given.resolve() for given in user_homes):
         if path == home:
             return "it is your home directory, with your keys and settings"
         if path in home.parents:
@@ -50,6 +68,10 @@ def _too_much(path: Path, *, user_home: Path | None, moat_home: Path) -> str | N
         return f"Moat's own files are inside it ({moat_home})"
     if moat_home in path.parents:
         return f"it is among Moat's own files ({moat_home})"
-    if path in _SYSTEM or path.parts[:2] in {("/", "proc"), ("/", "sys"), ("/", "dev")}:
+    if path in _SYSTEM:
         return "it is a system directory"
+    if _REMOVABLE not in path.parents:
+        for tree in _SYSTEM_TREES:
+            if path == tree or tree in path.parents:
+                return "it is a system directory"
     return None

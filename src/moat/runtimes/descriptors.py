@@ -74,6 +74,6 @@ async def write_all(descriptor: int, data: bytes) -> None:
 async def wait_for_exit(pid: int, pidfd: int) -> int:
     """Wait for a child of ours; the exit code as a shell gives it, 128 + N after signal N."""
     await wait_readable(pidfd)
-    _, status = os.waitpid(pid, 0)
+    _, status = os.waitpid(pid, 0)  # noqa: ASYNC222  # it has ended
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code

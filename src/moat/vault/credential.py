@@ -40,6 +40,8 @@ def to_document(credential: Credential) -> dict[str, Any]:
 def from_document(document: dict[str, Any]) -> Credential:
     """A credential from its document. Raises KeyError, TypeError or ValueError."""
     expires = document["expires_at"]
+    if not isinstance(document["secret"], str):
+        raise TypeError("the secret is not a text")
     return Credential(
         provider=document["provider"],
         secret=Secret(document["secret"]),

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import datetime
 import fcntl
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from moat.errors import GrantError
+from moat.errors import GrantError, MoatError
 from moat.files import ensure_private_dir, open_private_file, write_atomic
 from moat.vault.credential import Credential, from_document, to_document
 from moat.vault.keys import load_key, make_key
@@ -49,20 +49,34 @@ class Store:
         """Open a credential. Raises GrantError when it is missing or cannot be opened."""
         file = self._file(provider)
         if not self.has(provider):
-            raise GrantError(
-                f"there is no grant for {provider}", hint=f"run: moat grant {provider}"
-            )
+            raise self._missing(provider)
         ensure_private_dir(self._directory)
         ensure_private_dir(file.parent)
-        with open_private_file(file) as opened:
-            content = opened.read()
+        try:
+            with open_private_file(file) as opened:
+                content = opened.read()
+        except FileNotFoundError:  # revoked since we looked
+            raise self._missing(provider) from None
         return self._open(file, content, provider)
 
     def put(self, credential: Credential) -> None:
-        """Store a credential in the place of an older one."""
+        """Store a credential in the place of an older one, which stays if this fails.
+
+        Raises GrantError or UnsafeFile.
+        """
+        file = self._file(credential.provider)
+        try:
+            self._put(file, credential)
+        except OSError as error:
+            raise GrantError(
+                f"the grant for {credential.provider} cannot be stored in {self._directory}: "
+                f"{error.strerror}",
+                hint=f"see how full the disk is: df -h {shlex.quote(str(self._directory))}",
+            ) from error
+
+    def _put(self, file: Path, credential: Credential) -> None:
         from moat.vault.cipher import seal
 
-        file = self._file(credential.provider)
         with self._locked():
             ensure_private_dir(file.parent)
             key = load_key(self._key_file)
@@ -91,15 +105,20 @@ class Store:
         return True
 
     def list(self) -> list[Stored]:
-        """Every stored credential by name, the unreadable ones with their problem."""
+        """Every stored credential by name, the unreadable ones with their problem.
+
+        Raises UnsafeFile when the directory itself is open to others.
+        """
         folder = self._directory / self._profile
         if not folder.is_dir():
             return []
+        ensure_private_dir(self._directory)
+        ensure_private_dir(folder)
         found = []
         for file in sorted(folder.glob("*.json")):
             try:
                 credential = self.get(file.stem)
-            except GrantError as error:
+            except MoatError as error:
                 found.append(Stored(file.stem, None, error.message))
             else:
                 found.append(Stored(file.stem, credential.created_at))
@@ -113,7 +132,8 @@ class Store:
         if key is None:
             raise GrantError(
                 f"the key that opens the grant for {provider} is missing: {self._key_file}",
-                hint=f"restore it from a backup, or remove {file} and {grant_again}",
+                hint="restore it from a backup, or start anew: "
+                f"moat revoke {provider} && moat grant {provider}",
             )
         try:
             document = json.loads(content)
@@ -125,13 +145,17 @@ class Store:
             sealed = base64.b64decode(document["sealed"], validate=True)
             plaintext = open_sealed(key, sealed, provider=provider, profile=self._profile)
             credential = from_document(json.loads(plaintext))
-        except (SealBroken, KeyError, TypeError, ValueError, binascii.Error) as error:
+        except (SealBroken, KeyError, TypeError, ValueError, RecursionError) as error:
             raise GrantError(
                 f"the grant for {provider} cannot be opened: {file} was changed, or sealed with "
                 "another key",
                 hint=grant_again,
             ) from error
         return credential
+
+    @staticmethod
+    def _missing(provider: str) -> GrantError:
+        return GrantError(f"there is no grant for {provider}", hint=f"run: moat grant {provider}")
 
     def _file(self, provider: str) -> Path:
         for name in (provider, self._profile):
@@ -146,12 +170,17 @@ class Store:
             raise GrantError(
                 f"the vault's key {self._key_file} is missing, but {len(sealed)} sealed "
                 "credentials need it",
-                hint=f"restore it from a backup, or remove {sealed[0].parent} and grant again",
+                hint="restore it from a backup, or give up what it sealed: "
+                f"rm {' '.join(shlex.quote(str(file)) for file in sealed)}",
             )
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         ensure_private_dir(self._directory)
-        with (self._directory / ".lock").open("a") as lock:
+        flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+        lock = os.open(self._directory / ".lock", flags, 0o600)
+        try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+        finally:
+            os.close(lock)

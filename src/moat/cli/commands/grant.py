@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import sys
 
 from moat.cli.options import Context, Parser, add_json, open_context
 from moat.cli.output import say, show_json, show_table, warn
@@ -36,7 +35,7 @@ def main(arguments: list[str]) -> int:
 def _grant(name: str) -> int:
     provider = get_provider(name)
     context = open_context()
-    ask = getpass.getpass if sys.stdin.isatty() else None
+    ask = getpass.getpass if os.isatty(0) else None
     try:
         granted = provider.acquire(GrantIO(os.environ, context.settings.upstream, ask))
     except EOFError:

@@ -11,8 +11,12 @@ from moat.run.record import RunDirectory, find_run
 
 # Colours may reach the person's terminal; what would move, retitle, paste or answer may not.
 _ESCAPES = re.compile(
-    rb"(\x1b\[[0-9;:]*m)|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[PX^_][^\x1b]*(?:\x1b\\)?"
-    rb"|\x1b\[[0-?]*[ -/]*[@-~]?|\x1b[ -/]*[0-~]?|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f]"
+    r"(\x1b\[[0-9;:]*m)"
+    r"|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|(?:\x1b[PX^_]|[\x90\x98\x9e\x9f])[^\x1b\x9c]*(?:\x1b\\|\x9c)?"
+    r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
+    r"|\x1b[ -/]*[0-~]?"
+    r"|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]"
 )
 
 
@@ -35,5 +39,9 @@ def main(arguments: list[str]) -> int:
 
 
 def tame(content: bytes) -> bytes:
-    """The text without what a hostile program could do to a terminal; colours stay."""
-    return _ESCAPES.sub(lambda match: match[1] or b"", content)
+    """The text without what a hostile program could do to a terminal; colours stay.
+
+    Judged as characters: encoded in UTF-8, too, the controls from 0x80 to 0x9f are obeyed.
+    """
+    text = content.decode(errors="replace")
+    return _ESCAPES.sub(lambda match: match[1] or "", text).encode()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from moat.cli.options import Parser, add_network, open_context
 from moat.cli.start import at_a_terminal, start
 from moat.errors import UsageError
@@ -35,10 +37,16 @@ def main(arguments: list[str]) -> int:
     )
     add_network(parser)
     options, command = _split(arguments)
-    args = parser.parse_args(options)
-    if not command:
+    args, extra = parser.parse_known_args(options)
+    if extra and extra[0].startswith("-"):
+        parser.error(f"unrecognized arguments: {' '.join(extra)}")
+    if extra or not command:
+        example = shlex.join([*extra, *command]) or "npm test"
         raise UsageError(
-            "there is no command to run", hint="put it after two dashes: moat run -- npm test"
+            "there is no command to run"
+            if not command
+            else f"{extra[0]!r} stands before the two dashes",
+            hint=f"put the command after two dashes: moat run -- {example}",
         )
     context = open_context()
     return start(

@@ -27,12 +27,13 @@ def acquire_key(io: GrantIO) -> Granted:
 
 
 def _obtain(io: GrantIO) -> tuple[str, str]:
-    if VARIABLE in io.environ:
-        return check_form(io.environ[VARIABLE]), f"${VARIABLE}"
+    # An empty variable is as good as none, as everywhere.
+    if given := io.environ.get(VARIABLE):
+        return check_form(given), f"${VARIABLE}"
     if io.ask is None:
         raise GrantError(
             "there is no OpenAI API key, and no terminal to ask for one",
-            hint=f"put it in the environment: {VARIABLE}=sk-… moat grant openai",
+            hint=f"put it in the environment: {VARIABLE}=sk-… moat grant {GRANT_REF}",
         )
     return check_form(io.ask("OpenAI API key (not shown): ")), "the prompt"
 
@@ -65,7 +66,7 @@ def _validate(key: str, upstream: Upstream) -> tuple[str, ...]:
         raise GrantError(
             f"the key could not be validated: {failure}",
             hint="check the network, and upstream in config.yaml, then run: moat grant openai",
-        ) from failure
+        ) from None
     return judge(status, body)
 
 
@@ -92,4 +93,3 @@ def judge(status: int, body: bytes) -> tuple[str, ...]:
         f"OpenAI answered {status} when asked about the key",
         hint="try again later: moat grant openai",
     )
-

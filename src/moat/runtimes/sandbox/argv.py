@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from moat.runtimes.interface import HOME, UID, WORKSPACE, BoxSpec
 
@@ -35,17 +36,33 @@ ETC_OF_HOST = (
     "timezone",
 )
 
+# Files of /proc that tell of the whole host: the names of the person's keys, to everybody;
+# physical memory and the kernel's tables, to root, who owns them.
+MASKED = (
+    "/proc/keys",
+    "/proc/kpagecgroup",
+    "/proc/kpagecount",
+    "/proc/kpageflags",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/slabinfo",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/vmallocinfo",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class HostLayout:
     """How the host's system directories lie.
 
     `directories` are mounted read-only as they are; `links` are (path, target) pairs such as
-    ("/bin", "usr/bin"), made anew in the box.
+    ("/bin", "usr/bin"), made anew in the box; `masked` are those of MASKED it has.
     """
 
     directories: tuple[str, ...]
     links: tuple[tuple[str, str], ...]
+    masked: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +82,9 @@ def bwrap_arguments(
         *_isolation(descriptors),
         *_environment(spec),
         *_system(layout),
+        *_proc(layout),
         *_private_places(),
+        *_parents(spec),
         *_etc(spec),
         *_mounts(spec, init),
         # Nothing in the box can write outside /workspace, /tmp, /var/tmp, /run and /home.
@@ -111,9 +130,18 @@ def _system(layout: HostLayout) -> list[str]:
     return arguments
 
 
+def _proc(layout: HostLayout) -> list[str]:
+    arguments = ["--proc", "/proc"]
+    # The box's first process is bubblewrap itself, and /proc/1/exe is the host's file, by the
+    # host's mount: whoever owns it, and that is the agent's user, may change its mode.
+    arguments += ["--perms", "0555", "--tmpfs", "/proc/1", "--remount-ro", "/proc/1"]
+    for path in layout.masked:
+        arguments += ["--ro-bind", "/dev/null", path]  # no device there: it cannot be opened
+    return arguments
+
+
 def _private_places() -> list[str]:
     return [
-        *("--proc", "/proc"),
         *("--dev", "/dev"),
         *("--perms", "1777", "--tmpfs", "/tmp"),  # noqa: S108  # the box's own
         *("--perms", "1777", "--tmpfs", "/var/tmp"),  # noqa: S108
@@ -121,6 +149,16 @@ def _private_places() -> list[str]:
         *("--tmpfs", "/home"),
         *("--perms", "0700", "--dir", HOME),
     ]
+
+
+def _parents(spec: BoxSpec) -> list[str]:
+    """The directories that files are put in: bubblewrap would make them 0700."""
+    targets = ["/etc/ssl/certs", "/moat/init", *(mount.target for mount in spec.mounts)]
+    parents = {str(parent) for target in targets for parent in PurePosixPath(target).parents}
+    arguments: list[str] = []
+    for parent in sorted(parents - {"/"}):
+        arguments += ["--perms", "0755", "--dir", parent]
+    return arguments
 
 
 def _etc(spec: BoxSpec) -> list[str]:

@@ -103,4 +103,3 @@ def _sysctl(name: str) -> str | None:
             return file.read().strip()
     except OSError:
         return None
-

@@ -15,14 +15,26 @@ from pathlib import Path
 from moat.errors import RuntimeUnavailable
 from moat.runtimes.descriptors import read_some, read_to_end, wait_for_exit, wait_readable
 from moat.runtimes.interface import PROXY_HOST, PROXY_PORT, BoxSpec
-from moat.runtimes.sandbox.argv import Descriptors, HostLayout, box_command, bwrap_arguments
+from moat.runtimes.sandbox.argv import (
+    MASKED,
+    Descriptors,
+    HostLayout,
+    box_command,
+    bwrap_arguments,
+)
 from moat.runtimes.sandbox.bwrap import explain_failure, find_bwrap
+from moat.runtimes.sandbox.devices import fix_devices
 from moat.runtimes.sandbox.netns import listen_in_netns
 from moat.runtimes.sandbox.seccomp import filter_program
 
 INIT = Path(__file__).parent.parent / "init.sh"
 # Longer than any start that will still succeed, on a machine that is short of everything.
 _START_TIMEOUT = 30.0
+# How long the kernel may take to end a box that was killed: a process may hang in a dead disk.
+_END_TIMEOUT = 10.0
+# What the box's own directories and the files its command makes are masked with. Ours is not
+# passed on: it keeps others from reading what Moat writes.
+_UMASK = 0o022
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 
 # The descriptors bubblewrap is started with, besides standard input, output and error.
@@ -33,12 +45,13 @@ _FIRST_FREE = 16
 def read_host_layout() -> HostLayout:
     """How this machine's system directories lie."""
     directories, links = [], []
-    for path in _SYSTEM:
-        if os.path.islink(path):
-            links.append((path, os.readlink(path)))
-        elif os.path.isdir(path):
-            directories.append(path)
-    return HostLayout(tuple(directories), tuple(links))
+    for path in map(Path, _SYSTEM):
+        if path.is_symlink():
+            links.append((str(path), str(path.readlink())))
+        elif path.is_dir():
+            directories.append(str(path))
+    masked = tuple(path for path in MASKED if os.access(path, os.R_OK))
+    return HostLayout(tuple(directories), tuple(links), masked)
 
 
 class SandboxBox:
@@ -85,16 +98,20 @@ class SandboxBox:
                 high = fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
                 theirs.callback(os.close, high)
                 actions.append((os.POSIX_SPAWN_DUP2, high, target))
-            # An empty environment and options by descriptor: what bubblewrap was started with
-            # can be read inside the box, at /proc/1.
-            self._pid = os.posix_spawn(
-                self._bwrap,
-                ["bwrap", "--args", str(_ARGUMENTS), "--", *box_command(spec.command)],
-                {},
-                file_actions=actions,
-                setsid=True,
-                setsigdef=[signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE],
-            )
+            umask = os.umask(_UMASK)
+            try:
+                # An empty environment and options by descriptor: what bubblewrap was started
+                # with could be read inside the box, at /proc/1.
+                self._pid = os.posix_spawn(
+                    self._bwrap,
+                    ["bwrap", "--args", str(_ARGUMENTS), "--", *box_command(spec.command)],
+                    {},
+                    file_actions=actions,
+                    setsid=True,
+                    setsigdef=[signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE],
+                )
+            finally:
+                os.umask(umask)
         self._pidfd = self._keep(os.pidfd_open(self._pid))
 
     def _stdio(
@@ -133,6 +150,7 @@ class SandboxBox:
                 self._cleanup.callback(self.listener.close)
                 self._let_go_of_block()
                 await self._until_ready()
+                fix_devices(child)
                 self._main = self._find_main(child)
         except TimeoutError:
             raise RuntimeUnavailable(
@@ -143,21 +161,21 @@ class SandboxBox:
         """The process id of the box's first process, once bubblewrap has said all of it."""
         said = await read_to_end(self._info)
         try:
-            child = json.loads(said)["child-pid"]
-        except (ValueError, KeyError):
+            child = int(json.loads(said)["child-pid"])
+            # A second hold on the box, should bubblewrap itself be gone.
+            self._init = self._keep(os.pidfd_open(child))
+        except (ValueError, KeyError, ProcessLookupError):
             raise await self._explain() from None
-        # A second hold on the box, should bubblewrap itself be gone.
-        self._init = self._keep(os.pidfd_open(child))
-        return int(child)
+        return child
 
     async def _until_ready(self) -> None:
         ready = asyncio.create_task(wait_readable(self._gate.fileno()))
         assert self._exit is not None
-        await asyncio.wait({ready, self._exit}, return_when=asyncio.FIRST_COMPLETED)
-        if not ready.done():
+        try:
+            await asyncio.wait({ready, self._exit}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
             ready.cancel()
-            raise await self._explain()
-        if self._gate.recv(16) != b"ready\n":
+        if not ready.done() or self._gate.recv(16) != b"ready\n":
             raise await self._explain()
 
     async def _explain(self) -> RuntimeUnavailable:
@@ -209,10 +227,18 @@ class SandboxBox:
         if self._exit is None:
             self._exit = asyncio.create_task(wait_for_exit(self._pid, self._pidfd))
         await self._exit
+        await self._until_gone()
         self._gate.close()
         self._let_go_of_block()
         self.close_stdin()
         self._cleanup.close()
+
+    async def _until_gone(self) -> None:
+        """Wait for the box's first process: the kernel lets it go after all the others."""
+        if self._init is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_END_TIMEOUT):
+                    await wait_readable(self._init)
 
     # descriptors
 

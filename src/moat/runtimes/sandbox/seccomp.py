@@ -100,6 +100,19 @@ INTERNET: Final = argument(
 
 NETLINK: Final = argument(2, Test(EQUAL, NETLINK_ROUTE, yes=ALLOW, no=refuse(EPROTONOSUPPORT)))
 
+CREATES: Final = 0o20000100  # __O_TMPFILE | O_CREAT: without either, the mode is not looked at
+SET_ID: Final = 0o6000  # S_ISUID | S_ISGID
+
+
+def mode(index: int) -> Node:
+    """Refuses a file mode, that argument, which lets others run the file as its owner or group."""
+    return argument(index, Test(ANY_BIT, SET_ID, yes=refuse(EPERM), no=ALLOW))
+
+
+def creation(flags: int) -> Node:
+    """The same for a call with open flags, the mode behind them."""
+    return argument(flags, Test(ANY_BIT, CREATES, yes=mode(flags + 1), no=ALLOW))
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -141,6 +154,21 @@ POLICY: Final = (
         "clone3",
         refuse(ENOSYS),
         "Its flags are behind a pointer (law 5). The C libraries fall back to clone.",
+    ),
+    Rule(
+        "chmod fchmod creat mknod",
+        mode(1),
+        "A set-id program left in the workspace makes whoever runs it on the host the person: root,"
+        " if root started the run. Directories cannot be told apart, so they get no set-gid bit"
+        " either; in one that has it, new ones still inherit it.",
+    ),
+    Rule("fchmodat fchmodat2 mknodat", mode(2), "As chmod and mknod, in a given directory."),
+    Rule("open", creation(1), "As chmod: a new file is given its mode."),
+    Rule("openat", creation(2), "As open."),
+    Rule(
+        "openat2",
+        refuse(ENOSYS),
+        "Its mode is behind a pointer (law 5). What uses it falls back to openat.",
     ),
     Rule(
         "open_by_handle_at",

@@ -29,20 +29,27 @@ _SHARED: Final = {
     "fsmount": 432,
     "fspick": 433,
     "clone3": 435,
+    "openat2": 437,
     "pidfd_getfd": 438,
     "process_madvise": 440,
     "mount_setattr": 442,
     "quotactl_fd": 443,
+    "fchmodat2": 452,
     "open_tree_attr": 467,
 }
 
 _X86_64: Final = {
+    "open": 2,
     "ioctl": 16,
     "socket": 41,
     "socketpair": 53,
     "clone": 56,
+    "creat": 85,
+    "chmod": 90,
+    "fchmod": 91,
     "ptrace": 101,
     "syslog": 103,
+    "mknod": 133,
     "uselib": 134,
     "vhangup": 153,
     "modify_ldt": 154,
@@ -69,6 +76,9 @@ _X86_64: Final = {
     "request_key": 249,
     "keyctl": 250,
     "migrate_pages": 256,
+    "openat": 257,
+    "mknodat": 259,
+    "fchmodat": 268,
     "unshare": 272,
     "move_pages": 279,
     "perf_event_open": 298,
@@ -88,11 +98,15 @@ _X86_64: Final = {
 _AARCH64: Final = {
     "lookup_dcookie": 18,
     "ioctl": 29,
+    "mknodat": 33,
     "umount2": 39,
     "mount": 40,
     "pivot_root": 41,
     "nfsservctl": 42,
     "chroot": 51,
+    "fchmod": 52,
+    "fchmodat": 53,
+    "openat": 56,
     "vhangup": 58,
     "quotactl": 60,
     "acct": 89,
@@ -135,5 +149,7 @@ NUMBERS: Final[Mapping[str, Mapping[str, int]]] = MappingProxyType(
 )
 """By machine, as `os.uname().machine` spells it, then by call."""
 
-ONLY_X86_64: Final = frozenset({"ioperm", "iopl", "modify_ldt", "uselib"})
+ONLY_X86_64: Final = frozenset(
+    {"chmod", "creat", "ioperm", "iopl", "mknod", "modify_ldt", "open", "uselib"}
+)
 """Calls aarch64 has none of; any other call must have a number on both."""

@@ -1,0 +1,189 @@
+"""A plan is decided from what was typed, set and found, and from nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moat.config.settings import Upstream
+from moat.errors import UsageError
+from moat.providers.codex import OPENAI_API_KEY_PLACEHOLDER, PROVIDER
+from moat.run.plan import PASSED_ON, InstalledTool, Wanted, build_plan
+from moat.runtimes.interface import Mount
+
+CODEX = InstalledTool("codex-cli", "0.169.0", Path("/m/tools/codex-cli/0.169.0"), ("bin", "rg"))
+PLAIN = Wanted(
+    workspace=Path("/src/project"),
+    command=("npm", "test"),
+    providers=(),
+    agent=None,
+    agent_name=None,
+    tools=(),
+    allow_options=(),
+    allow_settings=(),
+    upstream=Upstream(),
+    environ={},
+    terminal=None,
+    command_line="moat run",
+)
+AGENT = replace(
+    PLAIN,
+    command=(),
+    providers=(PROVIDER,),
+    agent=PROVIDER.set_up(prompt="do it", workspace="/workspace", arguments=()),
+    agent_name="codex",
+    tools=(CODEX,),
+    command_line="moat codex",
+)
+CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+PROXY = "http://127.0.0.1:3128"
+ENVIRONMENT = {
+    "ALL_PROXY": PROXY,
+    "CARGO_HTTP_CAINFO": CA_BUNDLE,
+    "CODEX_CA_CERTIFICATE": CA_BUNDLE,
+    "CURL_CA_BUNDLE": CA_BUNDLE,
+    "DENO_CERT": CA_BUNDLE,
+    "GIT_SSL_CAINFO": CA_BUNDLE,
+    "GIT_TERMINAL_PROMPT": "0",
+    "HOME": "/home/agent",
+    "HTTPS_PROXY": PROXY,
+    "HTTP_PROXY": PROXY,
+    "LANG": "C.UTF-8",
+    "LOGNAME": "agent",
+    "MOAT": "1",
+    "NODE_EXTRA_CA_CERTS": CA_BUNDLE,
+    "NO_PROXY": "localhost,127.0.0.1,::1",
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "PIP_CERT": CA_BUNDLE,
+    "REQUESTS_CA_BUNDLE": CA_BUNDLE,
+    "SHELL": "/bin/sh",
+    "SSL_CERT_FILE": CA_BUNDLE,
+    "TERM": "dumb",
+    "USER": "agent",
+    "all_proxy": PROXY,
+    "http_proxy": PROXY,
+    "https_proxy": PROXY,
+    "no_proxy": "localhost,127.0.0.1,::1",
+}
+
+
+def plan(wanted: Wanted, **changes: Any) -> Any:
+    return build_plan("0123456789", replace(wanted, **changes))
+
+
+def rules(wanted: Wanted, **changes: Any) -> list[str]:
+    return [str(rule) for rule in plan(wanted, **changes).policy.rules]
+
+
+def test_a_plain_command_gets_a_box_and_nothing_else() -> None:
+    """Without options there is no network, no credential, no tool, no file."""
+    made = plan(PLAIN)
+    assert (("npm", "test"), Path("/src/project"), "0123456789") == (
+        made.command,
+        made.workspace,
+        made.run,
+    )
+    assert ((), (), (), {}, {}) == (
+        made.grants,
+        made.injections,
+        made.mounts,
+        made.staged,
+        made.versions,
+    )
+    assert [] == rules(PLAIN)
+    assert ENVIRONMENT == made.environment
+
+
+def test_codex_gets_what_it_needs_and_nothing_else() -> None:
+    """One host, one credential, its tool on PATH, its files; a placeholder where a key would be."""
+    made = plan(AGENT)
+    assert ("codex", "exec", "--skip-git-repo-check", "--", "do it") == made.command
+    assert ("openai",) == made.grants
+    assert PROVIDER.injections() == made.injections
+    assert (Mount(CODEX.directory, "/opt/moat/codex-cli"),) == made.mounts
+    assert {"codex": ["auth.json", "config.toml"]} == {
+        name: [file.name for file in files] for name, files in made.staged.items()
+    }
+    assert {"codex-cli": "0.169.0"} == made.versions
+    path = "/opt/moat/codex-cli/bin:/opt/moat/codex-cli/rg:" + ENVIRONMENT["PATH"]
+    placeholder = {"OPENAI_API_KEY": OPENAI_API_KEY_PLACEHOLDER}
+    assert ENVIRONMENT | placeholder | {"PATH": path} == made.environment
+    assert [
+        "allow api.openai.com (the agent needs it)",
+        "allow api.openai.com (a grant is bound to it)",
+    ] == rules(AGENT)
+
+
+def test_rules_say_who_wanted_them() -> None:
+    """Agent, grant, option, settings: in this order, each under its own name."""
+    assert [
+        "allow api.openai.com (a grant is bound to it)",
+        "allow github.com (--allow-host)",
+        "allow *.example.com:8443 (--allow-host)",
+        "allow 127.0.0.1:80 (network.allow in config.yaml)",
+    ] == rules(
+        PLAIN,
+        providers=(PROVIDER,),
+        allow_options=("PyPI.org", "*.example.com:8443"),
+        allow_settings=("127.0.0.1:80",),
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["", "https://github.com", "a b", "*", "*.org", "127.1", "x:0", "x:70000", "a..b", "é é"]
+)
+def test_a_host_that_is_none_is_told(text: str) -> None:
+    """The option is named, and how it is written."""
+    with pytest.raises(UsageError, match="^--allow-host: ") as caught:
+        plan(PLAIN, allow_options=(text,))
+    assert "--allow-host github.com" in str(caught.value.hint)
+
+
+def test_only_what_is_about_the_terminal_is_passed_on() -> None:
+    """Of the person's environment the box sees language, colours and terminal."""
+    about = {name: f"my {name}" for name in PASSED_ON}
+    private = {
+        "OPENAI_API_KEY": "sk-real",
+        "AWS_SECRET_ACCESS_KEY": "real",
+        "SSH_AUTH_SOCK": "/tmp/agent",
+        "LD_PRELOAD": "/tmp/evil.so",
+        "BASH_ENV": "/tmp/evil",
+        "HOME": "/home/me",
+        "USER": "me",
+        "MOAT_HOME": "/home/me/.moat",
+        "TERM_PROGRAM": "x",
+        "LANGUAGE": "x",
+    }
+    assert ENVIRONMENT | about == plan(PLAIN, environ=about | private).environment
+
+
+@given(st.dictionaries(st.sampled_from([*ENVIRONMENT, *PASSED_ON]), st.text(max_size=9)))
+def test_nothing_of_the_person_changes_the_way_out(environ: dict[str, str]) -> None:
+    """Proxy, CA, PATH and HOME are the box's, whatever the person has them set to."""
+    made = plan(PLAIN, environ=environ).environment
+    assert ENVIRONMENT.keys() <= made.keys() <= {*ENVIRONMENT, *PASSED_ON}
+    for name in ENVIRONMENT.keys() - set(PASSED_ON):
+        assert ENVIRONMENT[name] == made[name]
+
+
+def test_a_provider_cannot_change_the_way_out_either() -> None:
+    """Placeholders come first; what leads to the proxy has the last word."""
+
+    class Odd(type(PROVIDER)):  # type: ignore[misc]
+        def box_environment(self) -> dict[str, str]:
+            return {"HTTPS_PROXY": "http://evil", "SSL_CERT_FILE": "/evil", "A_KEY": "placeholder"}
+
+    made = plan(PLAIN, providers=(Odd(),)).environment
+    assert ENVIRONMENT | {"A_KEY": "placeholder"} == made
+
+
+def test_a_plan_changes_nothing_it_was_given() -> None:
+    """Planning twice gives the same, and the environment asked for is left alone."""
+    environ = {"TERM": "xterm"}
+    assert plan(AGENT, environ=environ) == plan(AGENT, environ=environ)
+    assert {"TERM": "xterm"} == environ
