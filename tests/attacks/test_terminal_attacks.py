@@ -50,8 +50,8 @@ def typed(terminal: Terminal, cli: Cli, command: list[str]) -> tuple[dict[str, o
     """What the attack said, and what the shell would find typed after it."""
     with terminal.running(cli, *command) as process:
         assert terminal.wait(process) == 0, terminal.look()
-        line = next(line for line in terminal.look().splitlines() if line.startswith(b"{"))
-        return json.loads(line), terminal.unread()
+        said = terminal.look()  # what is typed may be echoed before it
+        return json.loads(said[said.index(b"{") :]), terminal.unread()
 
 
 def test_nothing_is_typed_into_the_persons_shell(user_cli: Cli, python: str) -> None:

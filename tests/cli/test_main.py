@@ -245,9 +245,7 @@ def _cut(words: list[str]) -> int:
     "arguments", [["--help"], ["run", "--help"], ["version"], ["grant", "list", "--json"], ["list"]]
 )
 @pytest.mark.parametrize("both", [False, True])
-def test_a_reader_that_has_gone_is_no_traceback(
-    cli: Cli, arguments: list[str], both: bool
-) -> None:
+def test_a_reader_that_has_gone_is_no_traceback(cli: Cli, arguments: list[str], both: bool) -> None:
     """As any program in a pipe: it ends, with 141 if there was something to say."""
     with subprocess.Popen(["true"], stdin=subprocess.PIPE) as gone:
         gone.wait()

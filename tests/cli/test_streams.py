@@ -55,7 +55,7 @@ def test_much_goes_through_whole(cli: Cli, tmp_path: Path) -> None:
 def test_a_reader_that_goes_breaks_the_pipe(cli: Cli, command: str, code: int) -> None:
     """The command's next write fails, and what it makes of that is its own affair."""
     done = piped(cli, f"$MOAT run -- {command} | head -n 1; echo ${{PIPESTATUS[0]}}")
-    assert ("y\n" f"{code}\n", "") == (done.stdout, done.stderr)
+    assert (f"y\n{code}\n", "") == (done.stdout, done.stderr)
     assert ["stopped"] == [run["state"] for run in cli.json("list")]
 
 
@@ -93,7 +93,9 @@ def test_what_is_closed_is_empty(cli: Cli, closed: str, out: str, err: str) -> N
     assert {"in: ", "out", "err"} == set(cli.run("logs").stdout.splitlines())
 
 
-@pytest.mark.parametrize("arguments", ["list", "logs", "--help", "grant openai", "frobnicate"])
+@pytest.mark.parametrize(
+    "arguments", ["list", "logs", "--help", "grant openai", "codex", "frobnicate"]
+)
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_no_command_needs_all_streams(cli: Cli, arguments: str, closed: str) -> None:
     """Whatever is closed, a command ends as it would, and never with a traceback."""

@@ -198,7 +198,7 @@ def test_parsing_raises_value_error_alone(text: str, scheme: str) -> None:
     for parse in (
         parse_host_port,
         HostPattern.parse,
-        lambda text: Destination.parse(scheme, text),  # type: ignore[arg-type]
+        lambda text: Destination.parse(scheme, text),
     ):
         try:
             parse(text)
@@ -222,7 +222,7 @@ def test_a_destination_leaves_its_default_port_out(authority: str, text: str) ->
 
 
 def dest(text: str, scheme: str = "https") -> Destination:
-    return Destination.parse(scheme, text)  # type: ignore[arg-type]
+    return Destination.parse(scheme, text)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ def test_ids_sort_by_time() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "0123456789a", "012345678", "012345678i", "012345678L", "../../etc/", "012345678\n"]
+    "text",
+    ["", "0123456789a", "012345678", "012345678i", "012345678L", "../../etc/", "012345678\n"],
 )
 def test_what_is_no_id_is_told(text: str) -> None:
     """Nothing that could leave a directory, or be read as another letter, is an id."""

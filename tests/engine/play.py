@@ -31,7 +31,7 @@ def play(conversation: Exchange, *replies: object) -> list[Command]:
             reply: Any = None
             if isinstance(command, Record):
                 if rest and isinstance(rest[0], RecordFails):
-                    reply = rest.pop(0).failure  # type: ignore[attr-defined]
+                    reply = rest.pop(0).failure
             elif rest:
                 reply = rest.pop(0)
             if isinstance(reply, ExchangeFailed):
@@ -50,11 +50,13 @@ class RecordFails:
         self.failure = failure
 
 
-def ask(url: str = "https://api.example/v1", method: str = "POST", headers: Headers = ()) -> Request:
+def ask(
+    url: str = "https://api.example/v1", method: str = "POST", headers: Headers = ()
+) -> Request:
     """A request to a URL."""
     scheme, rest = url.split("://")
     authority, slash, path = rest.partition("/")
-    destination = Destination.parse(scheme, authority)  # type: ignore[arg-type]
+    destination = Destination.parse(scheme, authority)
     return Request(method, destination, slash + path or "/", headers)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from engine.play import BEARER, KEY, RecordFails, ask, play, session
 
+from engine.play import BEARER, KEY, RecordFails, ask, play, session
 from moat.core.hosts import HostPattern
 from moat.core.secret import Secret
 from moat.engine.exchange import (
@@ -83,9 +83,7 @@ def test_what_cannot_be_recorded_is_not_forwarded() -> None:
 
 def test_a_refusal_that_cannot_be_recorded_stays_one() -> None:
     """The client reads that nothing could be recorded."""
-    seen = play(
-        exchange(ask("https://evil.example/"), session()), RecordFails(NOT_RECORDED), None
-    )
+    seen = play(exchange(ask("https://evil.example/"), session()), RecordFails(NOT_RECORDED), None)
     assert names(seen) == ["Record", "Refuse"]
     assert seen[-1] == Refuse(NOT_RECORDED.problem)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from engine.play import BEARER, KEY, ask
 
+from engine.play import BEARER, KEY, ask
 from moat.core.hosts import HostPattern
 from moat.engine.inject import Injection
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from engine.play import ask
 
+from engine.play import ask
 from moat.engine.messages import Headers, end_to_end, get, get_all, tokens, without
 
 HEADERS: Headers = (

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from engine.play import ask
 
+from engine.play import ask
 from moat.core.hosts import HostPattern
 from moat.engine.policy import Policy, Rule
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from engine.play import ask, session
 
+from engine.play import ask, session
 from moat.core.hosts import HostPattern
 from moat.engine.problem import Problem, refused_by_policy
 

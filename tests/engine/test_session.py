@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 
 from engine.play import ask, session
-
 from moat.core.hosts import HostPattern
 from moat.engine.inject import Injection
 

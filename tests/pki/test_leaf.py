@@ -71,7 +71,9 @@ def test_a_client_that_trusts_the_ca_is_met(
     client, _ = shake_hands(leaves.context_for(host), client_context(authority), host)
     ((kind, name),) = client.getpeercert()["subjectAltName"]  # type: ignore[index,misc]
     wanted = {"127.0.0.1": "127.0.0.1", "::1": "0:0:0:0:0:0:0:1"}.get(host)
-    assert ("DNS", host) == (kind, name) if wanted is None else ("IP Address", wanted) == (kind, name)
+    assert (
+        ("DNS", host) == (kind, name) if wanted is None else ("IP Address", wanted) == (kind, name)
+    )
 
 
 def test_a_client_that_does_not_trust_the_ca_refuses(leaves: LeafCache) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from proxy.support import API, Server, World
 
 from moat.pki.ca import Authority, ensure_authority
 from moat.pki.leaf import LeafCache
+from proxy.support import API, Server, World
 
 
 @dataclass(frozen=True)

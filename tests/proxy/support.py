@@ -43,6 +43,7 @@ class Stream:
 
     def __init__(self, sock: socket.socket) -> None:
         sock.settimeout(PATIENCE)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
         self.buffer = b""
 
@@ -52,7 +53,10 @@ class Stream:
 
     def fill(self) -> bool:
         """Read more; False at an orderly end. Raises SSLEOFError or ConnectionError at a cut."""
-        data = self.sock.recv(65536)
+        try:
+            data = self.sock.recv(65536)
+        except ssl.SSLZeroReturnError:  # what it is called when this side has ended, too
+            return False
         self.buffer += data
         return bool(data)
 
@@ -164,7 +168,7 @@ class Answer:
         assert self.all("content-type") == ["application/problem+json"]
         document = json.loads(self.body)
         assert document["status"] == self.status
-        return document  # type: ignore[no-any-return]
+        return document
 
 
 class Client(Stream):

@@ -7,12 +7,12 @@ import ssl
 import threading
 
 import pytest
-from proxy.support import API, KEY, Stream, World, end_tls, eventually, get, post, reply
 
 from moat.core.hosts import HostPattern
 from moat.engine.exchange import Entry
 from moat.engine.inject import Injection
 from moat.proxy import driver
+from proxy.support import API, KEY, Stream, World, end_tls, eventually, get, post, reply
 
 # credentials
 
@@ -80,7 +80,8 @@ def test_what_is_hop_by_hop_stays_behind(world: World) -> None:
         reply(more="Connection: X-Gone\r\nX-Gone: 1\r\nKeep-Alive: timeout=5\r\nX-Stays: 1\r\n")
     )
     answer = world.tunnel().get(
-        more="Connection: X-Hop, keep-alive\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\nX-E: 1\r\n"
+        more="Connection: X-Hop, keep-alive\r\nX-Hop: 1\r\nKeep-Alive: 5\r\n"
+        "TE: trailers\r\nX-E: 1\r\n"
     )
     assert [name for name, _ in world.server.requests[0].headers] == [
         "Host",
@@ -227,9 +228,7 @@ def test_something_unforeseen_is_answered_and_recorded(
         ("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
     ],
 )
-def test_an_answer_without_a_body_ends_with_its_head(
-    world: World, method: str, raw: bytes
-) -> None:
+def test_an_answer_without_a_body_ends_with_its_head(world: World, method: str, raw: bytes) -> None:
     """Whatever length it states, and both connections stay of use."""
     world.server.answers(raw)
     client = world.tunnel()
@@ -393,7 +392,7 @@ def test_a_server_that_says_nothing_is_given_up(
     world.server.script = lambda stream: (
         world.server.receive(stream),
         stream.is_closed() and closed.set(),
-    )[0]  # type: ignore[assignment,return-value]
+    )[0]
     client = world.tunnel()
     assert client.get().status == 504
     assert closed.wait(5)
@@ -452,7 +451,7 @@ def test_a_client_that_leaves_while_a_secret_is_resolved(world: World) -> None:
         world.keys.asked.append(grant)
         await asyncio.sleep(60)
 
-    world.keys.resolve = never  # type: ignore[assignment,method-assign]
+    world.keys.resolve = never
     client = world.tunnel()
     client.send(get())
     assert eventually(lambda: bool(world.keys.asked))

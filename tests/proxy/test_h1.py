@@ -39,7 +39,7 @@ def wire_with(pieces: Iterable[bytes]) -> Wire:
         wire.data_received(rest.pop(0))
         return True
 
-    wire.fill = fill  # type: ignore[method-assign]
+    wire.fill = fill
     return wire
 
 
@@ -427,8 +427,8 @@ def test_malformed_chunks_are_refused_and_never_finished(body: bytes) -> None:
 PIECES = st.one_of(
     st.binary(max_size=40),
     st.sampled_from(
-        [b"\r\n", b"\n", b"\r", b"GET", b" ", b"/", b"HTTP/1.1", b":", b"Host", b"200", b"0", b"5"]
-        + [b"Content-Length", b"chunked", b"Transfer-Encoding", b";", b"\0", b"\r\n\r\n", b"ff"]
+        b"\r\n|\n|\r|GET| |/|HTTP/1.1|:|Host|200|0|5|ff|;|\0|\r\n\r\n|Content-Length|chunked|"
+        b"Transfer-Encoding".split(b"|")
     ),
 )
 
@@ -442,7 +442,7 @@ def test_only_bad_message_escapes(noise: bytes) -> None:
     ):
         for head in (noise, noise + b"\r\n\r\n"):
             try:
-                frame(parse(head))  # type: ignore[operator]
+                frame(parse(head))
             except BadMessage:
                 pass
     try:

@@ -2,55 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
+import ssl
 import threading
-from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-from proxy.conftest import Certificates
-from proxy.support import API, Server, Stream, World, end_tls, eventually, get, post, reply
 
-from moat.core.hosts import Destination
 from moat.errors import MoatError
 from moat.proxy import upstream
-from moat.proxy.upstream import Upstreams
+from proxy.conftest import Certificates
+from proxy.support import API, Server, Stream, World, end_tls, eventually, get, post, reply
 
 NAMED = "named.example.com"
 
 
-@pytest.fixture
-def resolved(world: World, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """What names resolve to. Nothing else is pretended."""
-    names: dict[str, list[str]] = {}
+class Names:
+    """A resolver: what names lead to, and which were asked for."""
 
-    async def resolve(host: str, port: int, **_: object) -> list[Any]:
-        if host not in names:
+    def __init__(self) -> None:
+        self.known: dict[str, list[str]] = {}
+        self.asked: list[str] = []
+
+    async def look_up(self, host: str, port: int) -> list[str]:
+        self.asked.append(host)
+        if host not in self.known:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (text, port)) for text in names[host]]
+        return self.known[host]
 
-    real = asyncio.get_running_loop
 
-    class Loop:
-        def __getattr__(self, name: str) -> Any:
-            return resolve if name == "getaddrinfo" else getattr(real(), name)
-
-    monkeypatch.setattr(
-        upstream, "_resolve", with_loop(upstream._resolve, Loop, monkeypatch), raising=True
-    )
-    world.allow(NAMED, f"{NAMED}:80", "localhost", "127.0.0.1", "10.0.0.1", "*.example.org", API)
+@pytest.fixture
+def names(world: World, monkeypatch: pytest.MonkeyPatch) -> Names:
+    """The resolver, which is all that is pretended here."""
+    names = Names()
+    monkeypatch.setattr(upstream, "_look_up", names.look_up)
+    world.allow(NAMED, f"{NAMED}:80", "*.example.org")
     return names
-
-
-def with_loop(function: Any, loop: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The function, with a loop whose resolver is ours."""
-
-    class Module:
-        get_running_loop = loop
-
-    scope = dict(function.__globals__, asyncio=Module)
-    return type(function)(function.__code__, scope)
 
 
 # pool
@@ -190,8 +177,6 @@ def test_only_so_many_idle_connections_are_kept(
 
 def test_an_unknown_certificate_is_refused_with_the_cure(world: World) -> None:
     """502 names the setting that takes a company's root; the request is not sent."""
-    import ssl
-
     world.upstreams._context = ssl.create_default_context
     answer = world.tunnel().get()
     assert (502, "urn:moat:problem:upstream-certificate") == (
@@ -262,10 +247,10 @@ def test_roots_that_cannot_be_loaded_are_said(world: World) -> None:
 )
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_name_that_leads_inside_is_refused(
-    world: World, resolved: dict[str, list[str]], addresses: list[str], scheme: str
+    world: World, names: Names, addresses: list[str], scheme: str
 ) -> None:
     """One address that is not public, and none of them is dialled."""
-    resolved[NAMED] = addresses
+    names.known[NAMED] = addresses
     if scheme == "https":
         answer = world.tunnel(f"{NAMED}:443").get(host=NAMED)
     else:
@@ -281,20 +266,16 @@ def test_what_connect_to_names_may_be_anywhere(world: World) -> None:
     assert world.server.requests[0].all("host") == [API]
 
 
-def test_a_name_below_a_pattern_may_not_lead_inside(
-    world: World, resolved: dict[str, list[str]]
-) -> None:
+def test_a_name_below_a_pattern_may_not_lead_inside(world: World, names: Names) -> None:
     """Its owner could point it anywhere."""
-    resolved["a.example.org"] = ["127.0.0.1"]
+    names.known["a.example.org"] = ["127.0.0.1"]
     answer = world.tunnel("a.example.org:443").get(host="a.example.org")
     assert answer.status == 403
 
 
-def test_a_local_service_may_be_named_on_purpose(
-    world: World, resolved: dict[str, list[str]]
-) -> None:
+def test_a_local_service_may_be_named_on_purpose(world: World, names: Names) -> None:
     """localhost, allowed by name, is dialled where it leads."""
-    resolved["localhost"] = ["127.0.0.1"]
+    names.known["localhost"] = ["127.0.0.1"]
     world.allow(f"localhost:{world.plain.port}", f"127.0.0.1:{world.plain.port}")
     for host in ("localhost", "127.0.0.1"):
         authority = f"{host}:{world.plain.port}"
@@ -302,66 +283,41 @@ def test_a_local_service_may_be_named_on_purpose(
 
 
 @pytest.mark.parametrize("detail", ["cannot be resolved", "has no address"])
-def test_a_name_that_does_not_resolve_is_said(
-    world: World, resolved: dict[str, list[str]], detail: str
-) -> None:
+def test_a_name_that_does_not_resolve_is_said(world: World, names: Names, detail: str) -> None:
     """502 with the resolver's reason."""
     if detail == "has no address":
-        resolved[NAMED] = []
+        names.known[NAMED] = []
     answer = world.tunnel(f"{NAMED}:443").get(host=NAMED)
     assert (502, "urn:moat:problem:name-not-found") == (answer.status, answer.problem["type"])
     assert detail in answer.problem["detail"]
 
 
-def test_a_name_is_resolved_once_for_check_and_dial(
-    world: World, resolved: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What was checked is what is dialled: an answer that changes in between changes nothing."""
-    dialled: list[Any] = []
-    resolved[NAMED] = ["93.184.216.34"]
-    asked = []
+def test_a_name_is_resolved_once_for_check_and_dial(world: World, names: Names) -> None:
+    """What was checked is what is dialled: a second answer could differ, so none is asked for."""
+    names.known["localhost"] = ["127.0.0.1"]
+    authority = f"localhost:{world.plain.port}"
+    world.allow(authority)
+    assert world.client().get(f"http://{authority}/", authority).status == 200
+    assert names.asked == ["localhost"]
 
-    class Rebinding(dict[str, list[str]]):
-        def __getitem__(self, name: str) -> list[str]:
-            asked.append(name)
-            return ["93.184.216.34"] if len(asked) == 1 else ["127.0.0.1"]
 
-    rebinding = Rebinding(resolved)
+def test_a_real_name_is_resolved(world: World) -> None:
+    """Without pretending: localhost is this machine."""
+    authority = f"localhost:{world.plain.port}"
+    world.allow(authority)
+    assert world.client().get(f"http://{authority}/", authority).status == 200
 
-    async def check() -> None:
-        loop = asyncio.get_running_loop()
 
-        class Loop:
-            async def create_connection(self, _: object, host: str, port: int) -> None:
-                dialled.append((host, port))
-                raise ConnectionRefusedError(111, "Connection refused")
-
-            def __getattr__(self, name: str) -> Any:
-                return getattr(loop, name)
-
-        destination = Destination("https", NAMED, 443)
-
-        async def resolve(_: Destination) -> list[str]:
-            return rebinding[NAMED]
-
-        monkeypatch.setattr(upstream, "_resolve", resolve)
-        monkeypatch.setattr(upstream.asyncio, "get_running_loop", Loop)
-        try:
-            with pytest.raises(upstream.UpstreamError, match="Connection refused"):
-                await Upstreams(lambda: None)._dial(destination, local=False)  # type: ignore[arg-type,return-value]
-        finally:
-            monkeypatch.undo()
-
-    asyncio.run(check())
-    assert dialled == [("93.184.216.34", 443)]
-    assert asked == [NAMED]
+@pytest.mark.parametrize("url", ["https://evil.example/", "https://127.0.0.1:1/"])
+def test_a_refused_name_is_not_even_resolved(world: World, names: Names, url: str) -> None:
+    """A question to a resolver is a message, too."""
+    authority = url.split("/")[2]
+    host = authority if ":" in authority else f"{authority}:443"
+    assert world.tunnel(host).get(host=authority).status == 403
+    assert names.asked == []
 
 
 # time
-
-
-def run(coroutine: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(coroutine)
 
 
 def test_a_server_that_does_not_shake_hands_is_given_up(
@@ -370,7 +326,7 @@ def test_a_server_that_does_not_shake_hands_is_given_up(
     """504 after the time limit, and its connection is closed."""
     monkeypatch.setattr(upstream, "CONNECT_TIMEOUT", 0.2)
     closed = threading.Event()
-    world.plain.script = lambda stream: (stream.fill(), stream.is_closed() and closed.set())[0]  # type: ignore[assignment]
+    world.plain.script = lambda stream: (stream.fill(), stream.is_closed() and closed.set())[0]
     world.upstreams._connect_to[API, 443] = ("127.0.0.1", world.plain.port)
     answer = world.tunnel().get()
     assert (504, "urn:moat:problem:upstream-timeout") == (answer.status, answer.problem["type"])
@@ -380,7 +336,7 @@ def test_a_server_that_does_not_shake_hands_is_given_up(
 def test_a_client_that_leaves_in_the_upstreams_handshake_leaves_nothing(world: World) -> None:
     """The half-open connection is closed with it."""
     closed, begun = threading.Event(), threading.Event()
-    world.plain.script = lambda stream: (  # type: ignore[assignment]
+    world.plain.script = lambda stream: (
         stream.fill(),
         begun.set(),
         stream.is_closed() and closed.set(),

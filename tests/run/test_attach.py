@@ -177,9 +177,7 @@ def test_output_comes_where_it_belongs(start: Start) -> None:
     assert (3, None) == played.ended()
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"), [(control.STDOUT, "stdout"), (control.STDERR, "stderr")]
-)
+@pytest.mark.parametrize(("kind", "name"), [(control.STDOUT, "stdout"), (control.STDERR, "stderr")])
 def test_a_reader_that_goes_is_told_to_the_run(start: Start, kind: bytes, name: str) -> None:
     """Which output is closed is said once; the other still comes, and the run's code stands."""
     other = {control.STDOUT: control.STDERR, control.STDERR: control.STDOUT}[kind]

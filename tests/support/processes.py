@@ -21,6 +21,15 @@ def every_process() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
+def is_alive(pid: int) -> bool:
+    """Whether a process is there, and not just its exit code waiting to be fetched."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
 def processes_with(token: str) -> list[int]:
     """Those with a word in their arguments that holds the token."""
     return [pid for pid in every_process() if token.encode() in cmdline(pid)]

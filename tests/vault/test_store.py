@@ -118,7 +118,21 @@ def test_removing_needs_no_key(store: Store, directory: Path) -> None:
     assert store.remove("openai")
 
 
-BAD_NAMES = ["", ".", "..", "../x", "a/b", "/etc/x", "a\0b", "A", "a b", "-a", "a.json", "a" * 65, "é"]
+BAD_NAMES = [
+    "",
+    ".",
+    "..",
+    "../x",
+    "a/b",
+    "/etc/x",
+    "a\0b",
+    "A",
+    "a b",
+    "-a",
+    "a.json",
+    "a" * 65,
+    "é",
+]
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)

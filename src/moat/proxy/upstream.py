@@ -204,16 +204,21 @@ def _is_fresh(connection: Connection) -> bool:
 
 
 async def _resolve(destination: Destination) -> list[str]:
-    loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(
-            destination.host, destination.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
-        )
+        addresses = await _look_up(destination.host, destination.port)
     except OSError as error:
         raise UpstreamError(
             "name-not-found",
             f"the name {destination.host} cannot be resolved: {error.strerror or error}",
         ) from error
-    if not found:
+    if not addresses:
         raise UpstreamError("name-not-found", f"the name {destination.host} has no address")
+    return addresses
+
+
+async def _look_up(host: str, port: int) -> list[str]:
+    """The addresses of a name, in the order to try them. Raises OSError."""
+    found = await asyncio.get_running_loop().getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+    )
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))

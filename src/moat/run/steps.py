@@ -78,7 +78,8 @@ def recorded(directory: RunDirectory, plan: Plan) -> Iterator[Keeper]:
         try:
             yield keeper
         except BaseException as error:
-            keeper.end(error)
+            with contextlib.suppress(OSError):  # what went wrong first is what is told
+                keeper.end(error)
             raise
         keeper.end(None)
     finally:

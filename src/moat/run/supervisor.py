@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import json
 import os
@@ -16,6 +17,7 @@ import resource
 import signal
 import socket
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NoReturn
 
 from moat import log
@@ -42,6 +44,7 @@ from moat.vault.store import Store
 
 # From a signal that asks to end, to the one that does not.
 _GRACE = 5.0
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _INTERNAL = "Moat failed where it should not have"
 
 
@@ -60,6 +63,7 @@ def supervise(
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(Supervisor(plan, home).run(channel))
     finally:
+        _end_what_is_left()
         os._exit(0)
 
 
@@ -77,6 +81,18 @@ def _leave_the_command_line(channel: socket.socket) -> None:
     os.closerange(keep + 1, os.sysconf("SC_OPEN_MAX"))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.umask(0o077)
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _end_what_is_left() -> None:
+    """End what was left to us: killed while it makes a box, bubblewrap leaves its first process.
+
+    That one does not run anything yet: it waits for bubblewrap, and would for ever.
+    """
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):
+            for child in (task / "children").read_text().split():
+                os.kill(int(child), signal.SIGKILL)
 
 
 class Client:
@@ -183,8 +199,9 @@ class Supervisor:
                 code = await self._until_end(box, transcript)
             finally:
                 await warming
-                keeper.set("stopping")
                 keeper.exit_code = self._stopped_code()
+                with contextlib.suppress(OSError):  # the end is written down in any case
+                    keeper.set("stopping")
             keeper.exit_code = keeper.exit_code or code
             return keeper.exit_code
 

@@ -14,7 +14,7 @@ for staged in /moat/*-init; do
     [ -d "$staged" ] || continue
     name=${staged#/moat/}
     target=$HOME/.${name%-init}
-    mkdir -p -m 700 "$target" && cp -p "$staged"/* "$target"/ || {
+    mkdir -p -m 700 "$target" && cp -pR "$staged/." "$target/" || {
         echo "moat-init: $staged could not be put in place" >&2
         exit 125
     }

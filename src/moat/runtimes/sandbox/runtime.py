@@ -54,6 +54,16 @@ def read_host_layout() -> HostLayout:
     return HostLayout(tuple(directories), tuple(links), masked)
 
 
+def _keep_descriptors_to_ourselves() -> None:
+    """Let no descriptor of ours pass into a box, wherever it came from.
+
+    Python opens its own so; those the person's shell or a careless parent left open are not.
+    """
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208  # numbers, not files
+        with contextlib.suppress(OSError):  # the one this directory was read by
+            os.set_inheritable(int(name), False)
+
+
 class SandboxBox:
     """A sandbox at its gate, or past it. See `moat.runtimes.interface.Box`."""
 
@@ -98,6 +108,7 @@ class SandboxBox:
                 high = fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
                 theirs.callback(os.close, high)
                 actions.append((os.POSIX_SPAWN_DUP2, high, target))
+            _keep_descriptors_to_ourselves()
             umask = os.umask(_UMASK)
             try:
                 # An empty environment and options by descriptor: what bubblewrap was started
@@ -146,11 +157,14 @@ class SandboxBox:
         try:
             async with asyncio.timeout(_START_TIMEOUT):
                 child = await self._read_info()
-                self.listener = listen_in_netns(child, PROXY_HOST, PROXY_PORT)
-                self._cleanup.callback(self.listener.close)
-                self._let_go_of_block()
-                await self._until_ready()
-                fix_devices(child)
+                try:
+                    self.listener = listen_in_netns(child, PROXY_HOST, PROXY_PORT)
+                    self._cleanup.callback(self.listener.close)
+                    self._let_go_of_block()
+                    await self._until_ready()
+                    fix_devices(child)
+                except RuntimeUnavailable as error:
+                    raise await self._explain(error) from None
                 self._main = self._find_main(child)
         except TimeoutError:
             raise RuntimeUnavailable(
@@ -176,14 +190,17 @@ class SandboxBox:
         finally:
             ready.cancel()
         if not ready.done() or self._gate.recv(16) != b"ready\n":
-            raise await self._explain()
+            raise RuntimeUnavailable("the sandbox ended before it stood", hint="run: moat doctor")
 
-    async def _explain(self) -> RuntimeUnavailable:
+    async def _explain(self, error: RuntimeUnavailable | None = None) -> RuntimeUnavailable:
+        """What bubblewrap said about its end; the error that was met, if it said nothing."""
         assert self._exit is not None
         self._send(self._pidfd, signal.SIGKILL)
         code = await self._exit
         source = self.stdout if self.stderr is None else self.stderr
         said = (await read_some(source)).decode(errors="replace")
+        if error is not None and not said.strip():
+            return error
         return explain_failure(said or f"bubblewrap ended with {code}", self._bwrap)
 
     def _find_main(self, init: int) -> int | None:

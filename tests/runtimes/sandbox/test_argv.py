@@ -1,0 +1,142 @@
+"""The argument list of bubblewrap, whole: every line that changes here changes the boundary."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from moat.runtimes.interface import BoxSpec, Mount
+from moat.runtimes.sandbox.argv import (
+    ETC_OF_HOST,
+    MASKED,
+    Descriptors,
+    HostLayout,
+    box_command,
+    bwrap_arguments,
+)
+
+SPEC = BoxSpec(
+    workspace=Path("/home/alice/project"),
+    command=("codex", "exec"),
+    environment={"PATH": "/usr/bin", "HOME": "/home/agent"},
+    mounts=(
+        Mount(Path("/home/alice/.moat/tools/codex-cli/1.2.3"), "/opt/moat/codex-cli"),
+        Mount(Path("/home/alice/.moat/runs/r/stage/codex-init"), "/moat/codex-init"),
+    ),
+    etc=Path("/home/alice/.moat/runs/r/stage/etc"),
+    terminal=None,
+)
+LAYOUT = HostLayout(
+    directories=("/usr", "/lib32"), links=(("/bin", "usr/bin"),), masked=("/proc/keys",)
+)
+STAGED = "/home/alice/.moat/runs/r/stage/etc"
+HOST_FILES = "\n".join(f"--ro-bind-try /etc/{name} /etc/{name}" for name in ETC_OF_HOST)
+
+GOLDEN = f"""\
+--unshare-user
+--unshare-pid
+--unshare-net
+--unshare-ipc
+--unshare-uts
+--unshare-cgroup
+--disable-userns
+--cap-drop ALL
+--uid 1000
+--gid 1000
+--hostname moat
+--die-with-parent
+--seccomp 7
+--info-fd 5
+--block-fd 6
+--clearenv
+--setenv HOME /home/agent
+--setenv PATH /usr/bin
+--ro-bind /usr /usr
+--ro-bind /lib32 /lib32
+--symlink usr/bin /bin
+--proc /proc
+--perms 0555
+--tmpfs /proc/1
+--remount-ro /proc/1
+--ro-bind /dev/null /proc/keys
+--dev /dev
+--perms 1777
+--tmpfs /tmp
+--perms 1777
+--tmpfs /var/tmp
+--tmpfs /run
+--tmpfs /home
+--perms 0700
+--dir /home/agent
+--perms 0755
+--dir /etc
+--perms 0755
+--dir /etc/ssl
+--perms 0755
+--dir /moat
+--perms 0755
+--dir /opt
+--perms 0755
+--dir /opt/moat
+{HOST_FILES}
+--ro-bind {STAGED}/group /etc/group
+--ro-bind {STAGED}/hosts /etc/hosts
+--ro-bind {STAGED}/nsswitch.conf /etc/nsswitch.conf
+--ro-bind {STAGED}/passwd /etc/passwd
+--ro-bind {STAGED}/resolv.conf /etc/resolv.conf
+--ro-bind {STAGED}/ssl/certs /etc/ssl/certs
+--ro-bind /usr/lib/moat/init.sh /moat/init
+--ro-bind /home/alice/.moat/tools/codex-cli/1.2.3 /opt/moat/codex-cli
+--ro-bind /home/alice/.moat/runs/r/stage/codex-init /moat/codex-init
+--bind /home/alice/project /workspace
+--remount-ro /proc
+--remount-ro /
+--chdir /workspace
+"""
+
+
+def arguments(spec: BoxSpec = SPEC) -> list[str]:
+    numbers = Descriptors(info=5, block=6, seccomp=7)
+    return bwrap_arguments(spec, LAYOUT, numbers, init="/usr/lib/moat/init.sh")
+
+
+def test_the_whole_list() -> None:
+    """What a box is made of, word for word."""
+    assert GOLDEN.split() == arguments()
+
+
+def test_of_the_hosts_etc_only_this_is_seen() -> None:
+    """None of these files holds a secret, or says who uses the machine."""
+    assert set(ETC_OF_HOST) == {
+        "alternatives", "bash.bashrc", "debian_version", "gai.conf", "inputrc", "ld.so.cache",
+        "ld.so.conf", "ld.so.conf.d", "localtime", "lsb-release", "magic", "magic.mime",
+        "mime.types", "os-release", "perl", "protocols", "services", "ssl/openssl.cnf", "terminfo",
+        "timezone",
+    }  # fmt: skip
+    assert all(path.startswith("/proc/") for path in MASKED)
+
+
+def test_a_terminal_changes_nothing() -> None:
+    """The box has the same walls with and without one."""
+    assert arguments() == arguments(dataclasses.replace(SPEC, terminal=(24, 80)))
+
+
+def test_nothing_is_mounted_after_the_workspace() -> None:
+    """Beneath a directory the agent writes to, bubblewrap before 0.12 follows its links."""
+    rest = arguments()[arguments().index("/workspace") + 1 :]
+    assert ["--remount-ro", "--remount-ro", "--chdir"] == rest[::2]
+
+
+def test_words_of_the_person_are_values() -> None:
+    """A workspace or a variable that looks like an option is still one word of its own."""
+    spec = dataclasses.replace(
+        SPEC, workspace=Path("/a --bind / /b"), environment={"A": "--share-net"}
+    )
+    found = arguments(spec)
+    assert ["--setenv", "A", "--share-net"] == found[found.index("A") - 1 : found.index("A") + 2]
+    assert "/a --bind / /b" == found[found.index("/workspace") - 1]
+
+
+def test_the_command_stands_behind_the_gate() -> None:
+    """The first program is Moat's own."""
+    assert ["/bin/sh", "/moat/init", "codex", "--", "x"] == box_command(["codex", "--", "x"])
