@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from support.cli import REAL_KEY, Cli
 from support.standin import RunningStandIn
 
@@ -312,7 +313,7 @@ def test_an_npm_that_fails_half_way_leaves_nothing(granted: Cli, npm: Path) -> N
     assert 1 == sum(line.startswith("moat: ") for line in done.stderr.splitlines())
     assert npm.exists()
     assert before == {name for name in below(granted.home) if not name.startswith("tools/.work")}
-    assert [] == [path for path in (granted.home / "tools").rglob("*.tgz")]
+    assert [] == list((granted.home / "tools").rglob("*.tgz"))
     assert [] == granted.json("list")
 
 

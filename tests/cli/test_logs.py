@@ -7,9 +7,9 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.cli import Cli
 
 from moat.cli.commands.logs import tame
+from support.cli import Cli
 
 COLOUR = re.compile(rb"\x1b\[[0-9;:]*m")
 
@@ -19,7 +19,7 @@ COLOUR = re.compile(rb"\x1b\[[0-9;:]*m")
     [
         b"plain text\n\twith tabs\r\n",
         b"\x1b[31mred\x1b[0m \x1b[1;38;5;208mbold\x1b[m \x1b[4:3mwavy\x1b[39;49m",
-        "é 日本 🙂 – “quotes”\n".encode(),
+        "é 日本 🙂 — “quotes”\n".encode(),
         b"10%\r20%\r30%\n",
     ],
 )

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.cli import Cli
 
 from moat.cli.main import COMMANDS
 from moat.version import __version__
+from support.cli import Cli
 
 SOURCES = Path(__file__).parent.parent.parent / "src" / "moat"
 
@@ -278,7 +278,7 @@ def test_an_error_nobody_can_be_told_is_an_error_still(cli: Cli) -> None:
 @pytest.mark.parametrize("arguments", [["--help"], ["version"], ["grant", "list", "--json"]])
 def test_a_full_disk_is_told(cli: Cli, arguments: list[str]) -> None:
     """Output that could not be written is a failure, told in a line."""
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             cli.command(*arguments), env=cli.environ(), stdout=full, stderr=-1, text=True
         )

@@ -186,6 +186,14 @@ def test_a_credential_is_taken_out_before_another_is_put_in() -> None:
         assert records(seen)[-1] == ("forwarded", 200, ("key", "token"))
 
 
+def test_what_the_client_brought_is_taken_out() -> None:
+    """A request to a bound destination carries the run's credential or none."""
+    injection = Injection("openai", BEARER.pattern, "Authorization", "Bearer {}", ("X-Api-Key",))
+    brought = ((b"AUTHORIZATION", b"a"), (b"authorization", b"b"), (b"x-api-key", b"c"))
+    seen = play(exchange(ask(headers=brought), session(injection)), KEY, OK, None)
+    assert seen[2] == Forward(ask(headers=((b"Authorization", b"Bearer sk-1"),)))
+
+
 def test_a_secret_shows_in_no_record_and_no_repr() -> None:
     """It leaves the generator in one command, which does not print it."""
     seen = play(exchange(ask(), session(BEARER)), KEY, OK, None)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from engine.play import ask
-from moat.core.hosts import HostPattern
-from moat.engine.policy import Policy, Rule
+from moat.core.hosts import Destination, HostPattern
+from moat.engine.policy import Policy, Rule, Source
 
 RULES = (
     Rule(HostPattern.parse("api.example.com"), "agent"),
@@ -76,3 +76,25 @@ def test_a_denial_says_what_came_closest(nearest: int | None, reason: str, url: 
     verdict = Policy(RULES).decide(ask(url))
     assert reason == verdict.reason
     assert (None if nearest is None else RULES[nearest]) == verdict.nearest
+
+
+@pytest.mark.parametrize(
+    ("source", "pattern", "destination", "allowed"),
+    [
+        ("agent", "api.openai.com", "https://api.openai.com", True),
+        ("agent", "api.openai.com", "http://api.openai.com:443", False),
+        ("grant", "api.openai.com:80", "http://api.openai.com", False),
+        ("option", "api.openai.com", "http://api.openai.com:443", False),
+        ("option", "plain.example.org:80", "http://plain.example.org", True),
+        ("settings", "localhost:8080", "http://localhost:8080", True),
+        ("settings", "localhost:8080", "https://localhost:8080", True),
+    ],
+)
+def test_plain_http_goes_only_where_a_person_named_its_port(
+    source: Source, pattern: str, destination: str, allowed: bool
+) -> None:
+    """An agent's rule, a grant's rule and port 443 mean https."""
+    scheme, _, authority = destination.partition("://")
+    assert scheme in ("http", "https")
+    rule = Rule(HostPattern.parse(pattern), source)
+    assert allowed is rule.allows(Destination.parse(scheme, authority))  # type: ignore[arg-type]

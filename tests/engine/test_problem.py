@@ -17,7 +17,6 @@ from moat.engine.problem import Problem, refused_by_policy
         ("evil.example", "https://evil.example/x"),
         ("evil.example:8443", "https://evil.example:8443/"),
         ("evil.example:80", "http://evil.example/"),
-        ("evil.example:443", "http://evil.example:443/"),
         ("[::1]", "https://[::1]/"),
         ("[::1]:80", "http://[::1]/"),
     ],
@@ -37,6 +36,14 @@ def test_a_refusal_names_host_rule_and_cure(option: str, url: str) -> None:
     assert document["allow"] == f"moat codex --allow-host {option}"
     assert document["allow"] in document["detail"]
     assert HostPattern.parse(option).matches(request.destination)
+
+
+def test_what_cannot_be_allowed_names_no_command() -> None:
+    """No option allows plain http to port 443, so none is offered."""
+    run, request = session(), ask("http://evil.example:443/")
+    document = json.loads(refused_by_policy(request, run.policy.decide(request), run).body())
+    assert "allow" not in document
+    assert "Ask with https." in document["detail"]
 
 
 def test_a_problem_leaves_out_what_is_not_known() -> None:

@@ -85,7 +85,7 @@ def test_a_client_that_does_not_trust_the_ca_refuses(leaves: LeafCache) -> None:
 @pytest.mark.parametrize("asked", ["B.example", "a.example.evil", "example", "x.a.example"])
 def test_another_name_in_the_hello_is_refused(leaves: LeafCache, asked: str) -> None:
     """The name of the TLS hello is the one the tunnel was opened for, or there is no handshake."""
-    with pytest.raises(ssl.SSLError, match="(?i)unrecognized.name"):
+    with pytest.raises(ssl.SSLError, match=r"(?i)unrecognized.name"):
         shake_hands(leaves.context_for("a.example"), trusting_all(), asked)
 
 
@@ -97,7 +97,7 @@ def test_the_same_name_is_met(leaves: LeafCache, asked: str) -> None:
 
 def test_no_name_in_the_hello_is_for_addresses_only(leaves: LeafCache) -> None:
     """A client of a name says it; a client of an address has none to say (RFC 6066 section 3)."""
-    with pytest.raises(ssl.SSLError, match="(?i)unrecognized.name"):
+    with pytest.raises(ssl.SSLError, match=r"(?i)unrecognized.name"):
         shake_hands(leaves.context_for("a.example"), trusting_all(), None)
     shake_hands(leaves.context_for("127.0.0.1"), trusting_all(), None)
 

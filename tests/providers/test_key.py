@@ -12,15 +12,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from standin import Status
-from support.cli import REAL_KEY
-from support.standin import RunningStandIn
 
 from moat.config.settings import Upstream
 from moat.errors import GrantError
 from moat.providers.codex import key
 from moat.providers.codex.key import acquire_key, check_form, judge
 from moat.providers.interface import GrantIO
+from standin import Status
+from support.cli import REAL_KEY
+from support.standin import RunningStandIn
 
 API = ("api.openai.com", 443)
 
@@ -194,7 +194,7 @@ def test_an_upstream_that_is_down_is_told() -> None:
 
 
 def test_an_unknown_certificate_is_told(standin: RunningStandIn) -> None:
-    """Without the stand-in's root the key is not sent, and the certificate is named as the cause."""
+    """Without the stand-in's root the key is not sent, and the certificate is named as cause."""
     error = refused(lambda: acquire(at(standin.port, None)))
     assert "the certificate of api.openai.com is not trusted" in error.message
     assert [] == standin.server.seen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import time
 
 import pytest
 
@@ -151,13 +152,14 @@ def test_a_client_that_half_closes_tls_gets_its_answer(world: World) -> None:
     assert world.trace(1)[0][0].outcome == "forwarded"
 
 
-def test_a_plain_request_in_a_tunnel_gets_no_credential(world: World) -> None:
-    """CONNECT without TLS is plain http, whatever its port."""
+def test_a_plain_request_in_a_tunnel_is_plain_http(world: World) -> None:
+    """CONNECT without TLS is plain http whatever its port, and that is refused on 443."""
     world.handed.upstreams._connect_to[API, 443] = ("127.0.0.1", world.plain.port)
     client = world.connect()
     answer = client.get(host=f"{API}:443", more="Authorization: placeholder\r\n")
-    assert answer.status == 200
-    assert world.plain.requests[0].all("authorization") == ["placeholder"]
+    assert answer.status == 403
+    assert b"Ask with https." in answer.body
+    assert world.plain.requests == []
     assert world.keys.asked == []
     assert world.trace(1)[0][0].url == f"http://{API}:443/"
 
@@ -360,6 +362,20 @@ def test_what_is_refused_cannot_be_recorded_is_said(world: World) -> None:
 
 
 # limits
+
+
+def test_who_asks_on_and_on_must_also_read(world: World) -> None:
+    """Answers that nobody reads are not piled up: no more requests are taken."""
+    total, host = 20_000, ".".join(["a" * 60] * 4)
+    client = world.client()
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    client.sock.settimeout(1)
+    with pytest.raises(TimeoutError):
+        client.send(get(f"http://{host}/", host) * total)
+    before = -1
+    while before != (before := len(world.ledger.rows)):
+        time.sleep(0.3)
+    assert 0 < before < total // 2
 
 
 def test_a_slow_head_is_not_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

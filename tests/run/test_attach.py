@@ -140,7 +140,7 @@ def test_input_that_is_not_the_runs_is_left_alone(start: Start) -> None:
 def test_no_more_is_sent_than_is_taken(start: Start) -> None:
     """Input stops at the window and goes on when some was taken, so a signal never waits."""
     size = control.STDIN_WINDOW + 100_000
-    with open("/dev/zero", "rb") as endless:
+    with Path("/dev/zero").open("rb") as endless:
         played = start(stdin=endless)
         received = 0
         while received < control.STDIN_WINDOW:
@@ -196,7 +196,7 @@ def test_a_reader_that_goes_is_told_to_the_run(start: Start, kind: bytes, name: 
 
 def test_output_that_cannot_be_written_is_an_error(start: Start) -> None:
     """A full disk is told, and no success is reported over it."""
-    with open("/dev/full", "wb") as full:
+    with Path("/dev/full").open("wb") as full:
         played = start(stdout=full)
         assert (control.STDIN_END, b"") == played.hear()
         played.say(out(b"x"))

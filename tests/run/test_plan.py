@@ -139,7 +139,7 @@ def test_rules_say_who_wanted_them() -> None:
 )
 def test_a_host_that_is_none_is_told(text: str) -> None:
     """The option is named, and how it is written."""
-    with pytest.raises(UsageError, match="^--allow-host: ") as caught:
+    with pytest.raises(UsageError, match=r"^--allow-host: ") as caught:
         plan(PLAIN, allow_options=(text,))
     assert "--allow-host github.com" in str(caught.value.hint)
 

@@ -131,7 +131,7 @@ def test_reading_writes_nothing(runs: Path) -> None:
 def test_many_readers_do_not_take_each_other_for_the_supervisor(runs: Path) -> None:
     """Looking is shared: a run somebody else looks at right now is still lost."""
     os.close(make(runs))
-    with open(runs / RUN / "lock") as reader:
+    with (runs / RUN / "lock").open() as reader:
         fcntl.flock(reader, fcntl.LOCK_SH)
         read = RunDirectory(runs, RUN).read()
         assert read is not None

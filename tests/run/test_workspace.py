@@ -144,3 +144,19 @@ def test_a_closed_directory_is_told(world: Path) -> None:
         assert "Permission denied" in refused(world, str(closed / "project"))
     finally:
         closed.chmod(0o700)
+
+
+@pytest.mark.parametrize("folder", [".ssh", ".aws/sub", ".gnupg"])
+def test_where_keys_are_kept_is_refused(world: Path, folder: str) -> None:
+    """However it is reached, a link left in a project included."""
+    (world / "homes/me" / folder).mkdir(parents=True)
+    (world / "homes/me/src/project/innocent").symlink_to(world / "homes/me" / folder)
+    assert "keys are kept" in refused(world, "innocent")
+    assert "keys are kept" in refused(world, f"{world}/homes/me/{folder}")
+
+
+def test_other_hidden_directories_are_good(world: Path) -> None:
+    """People keep projects there."""
+    (world / "homes/me/.config/editor").mkdir(parents=True)
+    expected = world / "homes/me/.config/editor"
+    assert expected == resolve(world, f"{world}/homes/me/.config/editor")

@@ -9,7 +9,7 @@ import gc
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 # The words a person types, with one line each; the module is `moat.cli.commands.NAME`.
 COMMANDS = {
@@ -92,12 +92,24 @@ def _run(arguments: list[str]) -> int:
         from moat.errors import UsageError
 
         raise UsageError(f"there is no command {name!r}", hint=_nearest(name))
-    from importlib import import_module
-
+    command = _load(name)
     try:
-        return int(import_module(f"moat.cli.commands.{name}").main(rest))
+        return command(rest)
     except SystemExit as ended:  # how argparse ends once it has printed its help
         return int(ended.code or 0)
+
+
+def _load(name: str) -> Callable[[list[str]], int]:
+    """Import a command. A Ctrl-C waits meanwhile: Python may lose it in the midst of an import."""
+    import signal
+    from importlib import import_module
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        command: Callable[[list[str]], int] = import_module(f"moat.cli.commands.{name}").main
+        return command
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _help() -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from moat.cli.options import Context
-from moat.cli.output import show_error
+from moat.cli.output import say, show_error
 from moat.core.ids import new_run_id
 from moat.errors import GrantError
 from moat.providers.interface import AgentSetup, CredentialProvider
@@ -40,6 +40,9 @@ def start(
     """Run to the end; the exit code. Nothing is installed or made before all was checked."""
     home = context.home
     path = resolve_workspace(workspace, user_homes=_user_homes(), moat_home=home.root)
+    if path != Path(os.path.abspath(Path(workspace).expanduser())):  # noqa: PTH100  # follows no link
+        # What an earlier run left behind may lead somewhere else than its name says.
+        say(f"note: the workspace {workspace} is behind a link: {path}")
     store = Store(home.credentials)
     providers = find_grants(store, grants)
     wanted = Wanted(

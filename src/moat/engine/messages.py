@@ -7,7 +7,7 @@ the proxy does not have a reason to change, it does not change.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from moat.core.hosts import Destination
 
@@ -32,19 +32,11 @@ def get_all(headers: Headers, name: bytes) -> list[bytes]:
     return [value for key, value in headers if key.lower() == name]
 
 
-def get(headers: Headers, name: bytes) -> bytes | None:
-    """The first value of a header, or None; `name` in lower case."""
-    for key, value in headers:
-        if key.lower() == name:
-            return value
-    return None
-
-
-def tokens(headers: Headers, name: bytes) -> list[bytes]:
-    """The elements of a comma-separated header, in lower case."""
+def tokens(values: Iterable[bytes]) -> list[bytes]:
+    """The elements of the values of a comma-separated header, in lower case."""
     return [
         element.strip().lower()
-        for value in get_all(headers, name)
+        for value in values
         for element in value.split(b",")
         if element.strip()
     ]
@@ -53,7 +45,7 @@ def tokens(headers: Headers, name: bytes) -> list[bytes]:
 def without(headers: Headers, names: Iterable[bytes]) -> Headers:
     """The headers less the named ones; names in lower case."""
     dropped = names if isinstance(names, frozenset) else frozenset(names)
-    return tuple(pair for pair in headers if pair[0].lower() not in dropped)
+    return tuple([pair for pair in headers if pair[0].lower() not in dropped])
 
 
 def _folded(name: bytes) -> bytes:
@@ -62,7 +54,7 @@ def _folded(name: bytes) -> bytes:
 
 def end_to_end(headers: Headers) -> Headers:
     """The headers less everything that concerns one connection only."""
-    listed = tokens(headers, b"connection")
+    listed = tokens(get_all(headers, b"connection"))
     return without(headers, HOP_BY_HOP.union(listed) if listed else HOP_BY_HOP)
 
 
@@ -87,7 +79,7 @@ class Request:
     def with_header(self, name: str, value: str) -> Request:
         """The same with one header of this name, whatever there was before."""
         pair = (name.encode("ascii"), value.encode("latin-1"))
-        return replace(self, headers=(*self.without_headers((name,)).headers, pair))
+        return self._with((*self.without_headers((name,)).headers, pair))
 
     def without_headers(self, names: Iterable[str]) -> Request:
         """The same without the named headers, also where `_` stands for `-`.
@@ -95,8 +87,13 @@ class Request:
         Servers that make variables of headers (RFC 3875 section 4.1.18) take the two for one.
         """
         dropped = {_folded(name.lower().encode("ascii")) for name in names}
-        kept = tuple(pair for pair in self.headers if _folded(pair[0].lower()) not in dropped)
-        return replace(self, headers=kept)
+        return self._with(
+            tuple([pair for pair in self.headers if _folded(pair[0].lower()) not in dropped])
+        )
+
+    def _with(self, headers: Headers) -> Request:
+        # dataclasses.replace takes three times as long
+        return Request(self.method, self.destination, self.target, headers, self.upgrade)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import difflib
 from dataclasses import dataclass
 from typing import Literal
 
-from moat.core.hosts import HostPattern
+from moat.core.hosts import Destination, HostPattern
 from moat.engine.messages import Request
 
 Source = Literal["agent", "grant", "option", "settings"]
@@ -28,6 +28,17 @@ class Rule:
 
     pattern: HostPattern
     source: Source
+
+    def allows(self, destination: Destination) -> bool:
+        """Whether this rule lets a request go to a destination.
+
+        Plain http goes only where the person named a port for it: what an agent or a grant
+        needs is https, and so is port 443.
+        """
+        if destination.scheme == "http":
+            named = self.source in ("option", "settings") and self.pattern.port != 443
+            return named and self.pattern.matches(destination)
+        return self.pattern.matches(destination)
 
     def __str__(self) -> str:
         return f"allow {self.pattern} ({_SOURCES[self.source]})"
@@ -61,10 +72,12 @@ class Policy:
         """Judge one request; a pure function of the request and the rules."""
         destination = request.destination
         for rule in self.rules:
-            if rule.pattern.matches(destination):
+            if rule.allows(destination):
                 return Verdict(allowed=True, reason="allowed by a rule", rule=rule)
         nearest = self._nearest(destination.host)
-        if nearest is not None and nearest.pattern.host == destination.host:
+        if destination.scheme == "http" and destination.port == 443:
+            reason = "plain http is not spoken to port 443"
+        elif nearest is not None and nearest.pattern.host == destination.host:
             reason = f"no rule allows {destination.host} on port {destination.port}"
         else:
             reason = f"no rule allows {destination.host}"

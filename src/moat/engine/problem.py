@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from moat.core.hosts import HostPattern
 from moat.core.redact import printable
 from moat.engine.messages import Request
 from moat.engine.policy import Verdict
@@ -38,15 +39,18 @@ class Problem:
 def refused_by_policy(request: Request, verdict: Verdict, session: RunSession) -> Problem:
     """What a client reads that asked for something no rule allows."""
     destination = request.destination
-    option = destination.authority
-    if destination.scheme == "http" and destination.port == 80:
-        option = f"{destination.authority}:80"
-    allow = f"{session.command} --allow-host {option}"
+    if destination == replace(destination, scheme="http", port=443):
+        allow = None  # nothing would
+        cure = "Ask with https."
+    else:
+        # The pattern of the destination, as it is written: 443 goes without saying, 80 does not.
+        pattern = HostPattern(destination.host, destination.port)
+        allow = f"{session.command} --allow-host {pattern}"
+        cure = f"To allow it, start the run with: {allow}"
     return Problem(
         status=403,
         kind="refused-by-policy",
-        detail=f"Moat refused {request.method} {destination}: {verdict.reason}. "
-        f"To allow it, start the run with: {allow}",
+        detail=f"Moat refused {request.method} {destination}: {verdict.reason}. {cure}",
         members=(
             ("run", session.run),
             ("host", destination.host),

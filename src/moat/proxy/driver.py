@@ -20,7 +20,7 @@ from moat.engine.exchange import (
     Resolve,
     exchange,
 )
-from moat.engine.messages import Request, Response, end_to_end, get
+from moat.engine.messages import Request, Response, end_to_end
 from moat.engine.problem import Problem
 from moat.errors import MoatError, RecordError
 from moat.proxy import h1
@@ -166,8 +166,7 @@ class Play:
         self._connection = connection
         self._sent = True
         try:
-            connection.wire.write(h1.render_request(request))
-            self._upload.start(connection.wire)
+            self._upload.start(connection.wire, h1.render_request(request))
             async with asyncio.timeout(FIRST_BYTE_TIMEOUT):
                 return await self._final_head(connection.wire)
         except TimeoutError:
@@ -206,8 +205,8 @@ class Play:
             await self._pass_on_early(response)
 
     def _asked_for(self, head: ResponseHead) -> bool:
-        protocol = get(head.headers, b"upgrade") or b""
-        return self._request.upgrade == protocol.decode("latin-1").lower()
+        protocols = [value.decode("latin-1").lower() for value in head.all(b"upgrade")]
+        return protocols == [self._request.upgrade]
 
     async def _pass_on_early(self, response: Response) -> None:
         """Pass a 1xx on; the answer proper is still to come."""
@@ -233,13 +232,14 @@ class Play:
         self._keep_alive = self._keep_alive and self._upload.taken and not endless
         self._delivering = True
         try:
-            self._client.write(h1.render_response(response, close=not self._keep_alive))
+            head = h1.render_response(response, close=not self._keep_alive)
             if response.upgrade is not None:
+                self._client.write(head)
                 self._keep_alive = False
                 self._tunnelling = True
                 await tunnel(self._client, upstream, count_up, count)
                 return
-            await relay_body(upstream, self._client, self._answer_framing, count)
+            await relay_body(upstream, self._client, self._answer_framing, count, head)
         except (WireClosed, BadMessage) as error:
             gone = self._client.lost
             self._cut_client()

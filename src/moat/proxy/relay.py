@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from moat.proxy.h1 import Chunked, ChunkScanner, Framing, Length, UntilClose
+from moat.proxy.chunks import ChunkScanner
+from moat.proxy.h1 import Chunked, Framing, Length, UntilClose
 from moat.proxy.wire import Wire, WireClosed
 
 # How long the other direction may go on once one direction of a tunnel has ended.
@@ -14,8 +15,19 @@ _LINGER = 30.0
 Count = Callable[[int], None]
 
 
-async def relay_body(source: Wire, sink: Wire, framing: Framing, count: Count) -> None:
-    """Pass a body on. Raises WireClosed when it ends early, BadMessage when it is malformed."""
+async def relay_body(
+    source: Wire, sink: Wire, framing: Framing, count: Count, head: bytes = b""
+) -> None:
+    """Pass a body on, after a head. Raises WireClosed when it ends early, BadMessage when it is
+    malformed."""
+    if isinstance(framing, Length) and framing.size <= len(source.buffer):
+        # All of it is there: one write, which is one record and one packet.
+        data = source.take(framing.size)
+        sink.write(head + data)
+        count(len(data))
+        return
+    if head:
+        sink.write(head)
     if isinstance(framing, Length):
         await _relay_length(source, sink, framing.size, count)
     elif isinstance(framing, Chunked):

@@ -11,7 +11,6 @@ from typing import cast
 from moat import log
 from moat.core.hosts import Destination, parse_host_port
 from moat.engine.exchange import Entry, Measured
-from moat.engine.messages import get_all
 from moat.engine.problem import Problem
 from moat.errors import RecordError
 from moat.proxy import h1
@@ -96,8 +95,7 @@ class Conversation:
     async def run(self) -> None:
         """Serve until the client has had enough, or must go."""
         try:
-            async with asyncio.timeout(HEAD_TIMEOUT):
-                head = await self._next_head()
+            head = await self._next_head()
             if head is not None and head.method == "CONNECT":
                 if not await self._open_tunnel(head):
                     return
@@ -111,7 +109,10 @@ class Conversation:
 
     async def _next_head(self) -> RequestHead | None:
         self._head = None
-        raw = await h1.read_head(self._client)
+        raw = h1.find_head(self._client)
+        if raw is None:
+            async with asyncio.timeout(HEAD_TIMEOUT):
+                raw = await h1.read_head(self._client)
         if raw is not None:
             self._head = h1.parse_request(raw)
         return self._head
@@ -125,8 +126,7 @@ class Conversation:
                         return None
             except TimeoutError:
                 return None
-        async with asyncio.timeout(HEAD_TIMEOUT):
-            return await self._next_head()
+        return await self._next_head()
 
     async def _open_tunnel(self, head: RequestHead) -> bool:
         """Answer a CONNECT. A denied destination is met too: its refusal is then readable."""
@@ -170,7 +170,7 @@ class Conversation:
             raise BadMessage("the request target has a fragment")
         if not target.startswith("/") and not (target == "*" and head.method == "OPTIONS"):
             raise BadMessage("the request target is not a path")
-        hosts = get_all(head.headers, b"host")
+        hosts = head.all(b"host")
         if len(hosts) != 1:
             raise BadMessage("not exactly one Host header")
         try:

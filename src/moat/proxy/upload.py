@@ -26,16 +26,15 @@ class Upload:
         self.taken = framing == NO_BODY
         self.fault: Problem | None = None
 
-    def start(self, upstream: Wire) -> None:
-        """Begin to send. Raises WireClosed."""
-        if self.taken:
-            return
+    def start(self, upstream: Wire, head: bytes) -> None:
+        """Send the head, and begin with the body. Raises WireClosed."""
+        data = b""
         if isinstance(self._framing, Length) and self._framing.size <= len(self._client.buffer):
             data = self._client.take(self._framing.size)
             self.taken = True
-            upstream.write(data)
-            self._count(len(data))
-        else:
+        upstream.write(head + data)
+        self._count(len(data))
+        if not self.taken:
             self._task = asyncio.create_task(self._send(upstream))
 
     async def stop(self) -> None:

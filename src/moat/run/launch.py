@@ -34,3 +34,5 @@ def launch(plan: Plan, home: Home, *, stdin: bool) -> Ended:
     finally:
         ours.close()
         os.waitpid(supervisor, 0)
+        # All that is left is to say how it ended.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -93,8 +93,9 @@ def staged(directory: RunDirectory, plan: Plan, home: Home) -> Iterator[tuple[Mo
     try:
         for name, content in etc_files(ensure_ca_pem(home.ca)).items():
             file = stage / "etc" / name
-            file.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+            file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
+            file.chmod(0o644)  # as /etc is everywhere; closed to others by the run's directory
         mounts = []
         for name, files in plan.staged.items():
             folder = stage / f"{name}-init"
@@ -109,19 +110,24 @@ def staged(directory: RunDirectory, plan: Plan, home: Home) -> Iterator[tuple[Mo
         shutil.rmtree(stage, ignore_errors=True)
 
 
-@contextlib.asynccontextmanager
-async def boxed(
-    runtime: Runtime, directory: RunDirectory, plan: Plan, mounts: tuple[Mount, ...]
-) -> AsyncIterator[Box]:
-    """The box, at its gate; destroyed at the end."""
-    spec = BoxSpec(
+def box_spec(
+    directory: RunDirectory, plan: Plan, mounts: tuple[Mount, ...], *, umask: int
+) -> BoxSpec:
+    """The box of a plan, with what was staged for it and the umask of whoever started it."""
+    return BoxSpec(
         workspace=plan.workspace,
         command=plan.command,
         environment=plan.environment,
         mounts=(*plan.mounts, *mounts),
         etc=directory.stage / "etc",
         terminal=plan.terminal,
+        umask=umask,
     )
+
+
+@contextlib.asynccontextmanager
+async def boxed(runtime: Runtime, spec: BoxSpec) -> AsyncIterator[Box]:
+    """A box, at its gate; destroyed at the end."""
     box = await runtime.create(spec)
     try:
         yield box

@@ -29,6 +29,7 @@ from moat.run.grants import open_grants
 from moat.run.plan import Plan
 from moat.run.record import RunDirectory
 from moat.run.steps import (
+    box_spec,
     boxed,
     choose_runtime,
     proxied,
@@ -56,12 +57,13 @@ def supervise(
     The signals of `unblock` were blocked before the fork; what came since was for the client.
     """
     try:
+        umask = os.umask(0o077)
         _leave_the_command_line(channel)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, unblock)
         import uvloop
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(Supervisor(plan, home).run(channel))
+            runner.run(Supervisor(plan, home, umask=umask).run(channel))
     finally:
         _end_what_is_left()
         os._exit(0)
@@ -76,11 +78,12 @@ def _leave_the_command_line(channel: socket.socket) -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)
-    keep = channel.fileno()
-    os.closerange(3, keep)
-    os.closerange(keep + 1, os.sysconf("SC_OPEN_MAX"))
+    # What is open stands here; a limit on their number says nothing of those opened before it.
+    for descriptor in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208  # numbers, not paths
+        if descriptor > 2 and descriptor != channel.fileno():
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.umask(0o077)
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
@@ -130,9 +133,10 @@ class Client:
 class Supervisor:
     """One run, from its record to its end."""
 
-    def __init__(self, plan: Plan, home: Home) -> None:
+    def __init__(self, plan: Plan, home: Home, *, umask: int) -> None:
         self._plan = plan
         self._home = home
+        self._umask = umask
         self._directory = RunDirectory(home.runs, plan.run)
         self._box: Box | None = None
         self._stopped_by: int | None = None  # the signal that asked the run to end
@@ -184,7 +188,8 @@ class Supervisor:
             keeper.set("starting")
             mounts = stack.enter_context(staged(directory, plan, self._home))
             # Before the first thread: making the listener takes a fork that enters namespaces.
-            box = await stack.enter_async_context(boxed(choose_runtime(), directory, plan, mounts))
+            spec = box_spec(directory, plan, mounts, umask=self._umask)
+            box = await stack.enter_async_context(boxed(choose_runtime(), spec))
             trace = stack.enter_context(traced(directory, grants))
             transcript = stack.enter_context(transcribed(directory))
             tls = LazyTls(ca=self._home.ca, extra_roots=plan.upstream.ca_file)

@@ -26,6 +26,8 @@ _SYSTEM_TREES = tuple(
         "/var/lib/docker", "/var/run",
     )
 )  # fmt: skip
+# Directories of a home that hold logins and keys, and no project.
+_KEYS = frozenset({".aws", ".azure", ".docker", ".gnupg", ".kube", ".password-store", ".ssh"})
 _REMOVABLE = Path("/run/media")  # where desktops mount what is plugged in
 
 
@@ -64,6 +66,8 @@ def _too_much(path: Path, user_homes: Iterable[Path], moat_home: Path) -> str | 
             return "it is your home directory, with your keys and settings"
         if path in home.parents:
             return "your home directory is inside it"
+        if home in path.parents and path.relative_to(home).parts[0] in _KEYS:
+            return "it is where keys are kept"
     if path == moat_home or path in moat_home.parents:
         return f"Moat's own files are inside it ({moat_home})"
     if moat_home in path.parents:

@@ -33,7 +33,8 @@ class BoxSpec:
     """A box to be made: what runs in it, what it sees.
 
     `environment` is all there is of it; `etc` holds the generated files of /etc by name;
-    `terminal` is the size (rows, columns) of the terminal to run on, None for three pipes.
+    `terminal` is the size (rows, columns) of the terminal to run on, None for three pipes;
+    `umask` is the person's, for the files that the command makes.
     """
 
     workspace: Path
@@ -42,6 +43,7 @@ class BoxSpec:
     mounts: tuple[Mount, ...]
     etc: Path
     terminal: tuple[int, int] | None
+    umask: int = 0o022
 
 
 class Box(Protocol):

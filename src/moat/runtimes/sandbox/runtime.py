@@ -32,9 +32,6 @@ INIT = Path(__file__).parent.parent / "init.sh"
 _START_TIMEOUT = 30.0
 # How long the kernel may take to end a box that was killed: a process may hang in a dead disk.
 _END_TIMEOUT = 10.0
-# What the box's own directories and the files its command makes are masked with. Ours is not
-# passed on: it keeps others from reading what Moat writes.
-_UMASK = 0o022
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 
 # The descriptors bubblewrap is started with, besides standard input, output and error.
@@ -109,7 +106,7 @@ class SandboxBox:
                 theirs.callback(os.close, high)
                 actions.append((os.POSIX_SPAWN_DUP2, high, target))
             _keep_descriptors_to_ourselves()
-            umask = os.umask(_UMASK)
+            umask = os.umask(spec.umask)
             try:
                 # An empty environment and options by descriptor: what bubblewrap was started
                 # with could be read inside the box, at /proc/1.
