@@ -13,6 +13,7 @@ help:
 	@echo "make bench   performance, as ratios measured in one run"
 	@echo "make docs    check the documentation against the code"
 	@echo "make lock    renew the locked dependencies"
+	@echo "make clean   remove $(VENV), .demo and .cache"
 
 setup: $(VENV)/.ready
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from moat.errors import MoatError, UnsafeFile
 from moat.files import (
     check_private_file,
     ensure_own_dir,
@@ -18,7 +19,6 @@ from moat.files import (
     open_private_file,
     open_trusted_file,
 )
-from moat.errors import MoatError, UnsafeFile
 
 SOMEBODY = 54321
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")

@@ -13,6 +13,8 @@ MoatError            something went wrong; exit code 1
 
 from __future__ import annotations
 
+import errno
+
 
 class MoatError(Exception):
     """An error a person reads: what happened and why, then the next command to type.
@@ -71,3 +73,11 @@ class Interrupted(MoatError):
 
     def __init__(self, message: str = "interrupted", *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
+
+
+def system_error(error: OSError) -> MoatError:
+    """What the system refused, as an error a person reads."""
+    what = f"{error.filename}: " if error.filename else ""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    hint = "make some room; see how full the disks are: df -h" if full else None
+    return MoatError(f"the system refused: {what}{error.strerror or error}", hint=hint)

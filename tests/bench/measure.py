@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 
 def environment(home: str) -> dict[str, str]:
@@ -18,7 +19,7 @@ def environment(home: str) -> dict[str, str]:
 
 def moat(*arguments: str) -> list[str]:
     """The argument list that starts `moat`, through its entry point."""
-    return [os.path.join(os.path.dirname(sys.executable), "moat"), *arguments]
+    return [str(Path(sys.executable).parent / "moat"), *arguments]
 
 
 def seconds(command: Sequence[str], **options: object) -> float:

@@ -13,7 +13,6 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from standin.certs import make_certificates
 from tests.bench.measure import report
 
 from moat.core.hosts import HostPattern
@@ -28,6 +27,7 @@ from moat.pki.trust import upstream_context
 from moat.proxy.interface import Handed
 from moat.proxy.server import ProxyServer
 from moat.proxy.upstream import Upstreams
+from standin.certs import make_certificates
 
 HOST = "api.openai.com"
 REQUESTS = 2000
@@ -56,9 +56,7 @@ def bench_request() -> None:
             results: dict[str, list[float]] = {"direct": [], "through the proxy": []}
             for _ in range(ROUNDS):
                 results["direct"].append(_ask(upstream_port, place / "tls" / "ca.pem", None))
-                results["through the proxy"].append(
-                    _ask(proxy_port, place / "ca" / "ca.pem", HOST)
-                )
+                results["through the proxy"].append(_ask(proxy_port, place / "ca" / "ca.pem", HOST))
             cpu = _cpu_seconds(proxy[0].pid or 0) / (REQUESTS * ROUNDS)
         finally:
             for process, _ in filter(None, (server, proxy)):
@@ -111,9 +109,7 @@ def _proxy(ready: Connection, place: Path, upstream_port: int) -> None:
             (Injection("openai", pattern, "Authorization", "Bearer {}"),),
         )
         tls = upstream_context(place / "tls" / "ca.pem")
-        upstreams = Upstreams(
-            lambda: tls, connect_to={(HOST, 443): ("127.0.0.1", upstream_port)}
-        )
+        upstreams = Upstreams(lambda: tls, connect_to={(HOST, 443): ("127.0.0.1", upstream_port)})
         trace = Trace(place / "trace.db")
         server = ProxyServer(Handed(session, _Grants(), trace, leaves, upstreams))
         listener = socket.create_server(("127.0.0.1", 0))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -70,7 +69,11 @@ def bench_codex(home: Path) -> None:
         )
         _grant(home, first.port)
         env = environment(str(home))
-        bare = {**env, "CODEX_HOME": str(codex_home), "HTTPS_PROXY": f"http://127.0.0.1:{first.port}"}
+        bare = {
+            **env,
+            "CODEX_HOME": str(codex_home),
+            "HTTPS_PROXY": f"http://127.0.0.1:{first.port}",
+        }
         task = ["exec", "--skip-git-repo-check", "task"]
         codex = str(tool / "bin" / "codex")
         results = interleaved(
@@ -137,7 +140,7 @@ class FirstByte:
         )
         try:
             if not self._came.wait(60):
-                raise TimeoutError(f"{os.path.basename(command[0])} sent nothing")
+                raise TimeoutError(f"{Path(command[0]).name} sent nothing")
             return self._when - began
         finally:
             process.terminate()

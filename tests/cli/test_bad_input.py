@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pwd
 import select
 import shutil
 import signal
@@ -117,7 +118,7 @@ def test_an_unknown_provider_is_told(cli: Cli, arguments: list[str]) -> None:
 def test_an_unknown_provider_in_an_option_is_told(cli: Cli) -> None:
     """The same for a run."""
     done = cli.run("run", "-g", "gthub", "--", "true")
-    assert "known providers: codex, openai" == said(done, 1, "there is no provider 'gthub'")
+    assert "known providers: codex, openai" == said(done, 2, "there is no provider 'gthub'")
     assert set() == below(cli.home)
 
 
@@ -264,11 +265,18 @@ def test_a_workspace_that_cannot_be_is_told(
     assert before == below(granted.home)
 
 
+def home_of_record() -> str | None:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return None
+
+
 def test_the_users_home_is_known_without_its_variable(cli: Cli) -> None:
     """An environment without HOME opens no home directory."""
-    import pwd
-
-    home = pwd.getpwuid(os.getuid()).pw_dir
+    home = home_of_record()
+    if home is None or not Path(home).is_dir():
+        pytest.skip("whoever runs the tests has no home directory")
     environment = {name: text for name, text in cli.environ().items() if name != "HOME"}
     done = subprocess.run(
         cli.command("run", "-w", home, "--", "true"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from moat.errors import GrantError
+from moat.errors import GrantError, UsageError
 from moat.providers.interface import AgentProvider, CredentialProvider
 from moat.providers.registry import get_agent, get_provider, grant_names, provider_names
 
@@ -45,7 +45,7 @@ def test_every_name_that_is_shown_is_known(name: str) -> None:
 )
 def test_an_unknown_name_is_answered_with_the_nearest(name: str, hint: str) -> None:
     """What was typed is repeated, and what may have been meant is named."""
-    with pytest.raises(GrantError) as caught:
+    with pytest.raises(UsageError) as caught:
         get_provider(name)
     assert (f"there is no provider {name!r}", hint) == (caught.value.message, caught.value.hint)
 

@@ -51,7 +51,7 @@ def _ensure_standard_streams() -> None:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    from moat.errors import MoatError
+    from moat.errors import MoatError, system_error
 
     failure: MoatError | None = None
     try:
@@ -62,8 +62,7 @@ def _dispatch(arguments: list[str]) -> int:
     except BrokenPipeError:
         code = 141
     except OSError as error:
-        what = f"{error.filename}: " if error.filename else ""
-        failure = MoatError(f"the system refused: {what}{error.strerror}")
+        failure = system_error(error)
     if failure is not None:
         from moat.cli.output import show_error
 

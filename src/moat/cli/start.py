@@ -97,7 +97,15 @@ def install_tools(names: Iterable[str], home: Path) -> tuple[InstalledTool, ...]
 
 def at_a_terminal() -> bool:
     """Whether a person sits at both ends: their keys come in, their screen shows what goes out."""
-    return os.isatty(0) and os.isatty(1)
+    return os.isatty(0) and os.isatty(1) and in_the_foreground()
+
+
+def in_the_foreground() -> bool:
+    """Whether the terminal is ours now: started with `&`, whoever reads it is stopped."""
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False
 
 
 def stdin_is_piped() -> bool:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from moat.files import ensure_own_dir
 from moat.errors import UsageError
+from moat.files import ensure_own_dir
 
 
 @dataclass(frozen=True)

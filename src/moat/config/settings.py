@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from moat.config.paths import Home
-from moat.files import open_trusted_file
 from moat.errors import ConfigError
+from moat.files import open_trusted_file
 
 HostPort: TypeAlias = tuple[str, int]
 

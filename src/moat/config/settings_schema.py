@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from moat.config.nodes import quoted
-from moat.files import open_trusted_file
 from moat.config.schema import ListOf, MapOf, Record, Text
 from moat.config.settings import HostPort, Network, Settings, Upstream
 from moat.core.hosts import HostPattern, parse_host_port
+from moat.files import open_trusted_file
 
 # RFC 7468 section 5.
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")

@@ -12,11 +12,12 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from moat.config.paths import Home
+from moat.config.paths import Home, ensure_home
 from moat.config.settings import load_settings
+from moat.core.hosts import format_host_port
 from moat.core.redact import printable
 from moat.doctor.interface import Check, Finding
-from moat.errors import MoatError
+from moat.errors import MoatError, system_error
 from moat.files import check_private_file
 from moat.runtimes.etc import etc_files
 from moat.runtimes.interface import BoxSpec
@@ -36,8 +37,8 @@ def run_checks(home: Home) -> list[Finding]:
         except MoatError as error:
             findings.append(Finding("fail", subject, printable(error.message), error.hint))
         except OSError as error:
-            what = f"{error.filename}: " if error.filename else ""
-            findings.append(Finding("fail", subject, f"{what}{error.strerror}"))
+            told = system_error(error)
+            findings.append(Finding("fail", subject, printable(told.message), told.hint))
     return findings
 
 
@@ -46,8 +47,15 @@ def check_home(home: Home) -> Iterator[Finding]:
     if not home.root.exists():
         yield Finding("ok", "home", f"{home.root} (made at the first run)")
         return
-    load_settings(home)
+    ensure_home(home)  # it is there, so nothing is made
+    settings = load_settings(home)
     yield Finding("ok", "home", str(home.root))
+    for (host, port), (to_host, to_port) in settings.upstream.connect_to:
+        asked, dialled = format_host_port(host, port), format_host_port(to_host, to_port)
+        yield Finding("ok", "settings", f"{asked} is dialled at {dialled} (upstream.connect_to)")
+    if settings.upstream.ca_file is not None:
+        detail = f"roots of {settings.upstream.ca_file} are trusted too (upstream.ca_file)"
+        yield Finding("ok", "settings", detail)
 
 
 def check_sandbox(_: Home) -> Iterator[Finding]:
@@ -109,7 +117,7 @@ def check_grants(home: Home) -> Iterator[Finding]:
         yield Finding("warn", "grants", "nothing is granted, so Codex cannot log in", hint)
     for item in stored:
         if item.problem is not None:
-            yield Finding("fail", "grants", item.problem, f"run: moat grant {item.provider}")
+            yield Finding("fail", "grants", item.problem, item.hint)
         else:
             yield Finding("ok", "grants", f"{item.provider} is stored and opens")
 

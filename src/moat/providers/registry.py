@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from importlib import import_module
 
-from moat.errors import GrantError
+from moat.errors import GrantError, UsageError
 from moat.providers.interface import AgentProvider, CredentialProvider
 
 # Imported when asked for: a command loads no provider it does not use.
@@ -24,12 +24,12 @@ def grant_names() -> list[str]:
 
 
 def get_provider(name: str) -> CredentialProvider:
-    """The provider of a name or alias. Raises GrantError naming the nearest known one."""
+    """The provider of a name or alias. Raises UsageError naming the nearest known one."""
     canonical = _ALIASES.get(name, name)
     if canonical not in _MODULES:
         known = sorted({*_MODULES, *_ALIASES})
         near = difflib.get_close_matches(name, known, n=1)
-        raise GrantError(
+        raise UsageError(
             f"there is no provider {name!r}",
             hint=f"did you mean {near[0]}?" if near else f"known providers: {', '.join(known)}",
         )

@@ -98,17 +98,18 @@ def build_plan(run: str, wanted: Wanted) -> Plan:
     """Decide what a run will be. Raises UsageError for an option that makes no sense."""
     staged = wanted.agent.staged if wanted.agent else {}
     injections = tuple(item for provider in wanted.providers for item in provider.injections())
+    policy = Policy(tuple(_rules(wanted, injections)))
     return Plan(
         run=run,
         command_line=wanted.command_line,
         agent=wanted.agent_name,
         workspace=wanted.workspace,
         command=wanted.agent.command if wanted.agent else wanted.command,
-        environment=_environment(wanted),
+        environment=_environment(wanted, policy),
         mounts=tuple(Mount(tool.directory, tool.target) for tool in wanted.tools),
         staged=staged,
         grants=tuple(provider.grant_ref for provider in wanted.providers),
-        policy=Policy(tuple(_rules(wanted, injections))),
+        policy=policy,
         injections=injections,
         upstream=wanted.upstream,
         versions={tool.name: tool.version for tool in wanted.tools},
@@ -138,7 +139,14 @@ def _pattern(text: str) -> HostPattern:
         ) from None
 
 
-def _environment(wanted: Wanted) -> dict[str, str]:
+def _not_proxied(policy: Policy) -> Iterable[str]:
+    """The box's own loopback, which reaches nothing but the box; less the names under which the
+    person has allowed a service of the host."""
+    allowed = {rule.pattern.host for rule in policy.rules}
+    return (host for host in ("localhost", "127.0.0.1", "::1") if host not in allowed)
+
+
+def _environment(wanted: Wanted, policy: Policy) -> dict[str, str]:
     """The box's environment, from nothing: what is not named here is not there."""
     proxy = f"http://{PROXY_HOST}:{PROXY_PORT}"
     path = [f"{tool.target}/{folder}" for tool in wanted.tools for folder in tool.path]
@@ -154,8 +162,7 @@ def _environment(wanted: Wanted) -> dict[str, str]:
         "SHELL": "/bin/sh",
         "PATH": ":".join([*path, _SYSTEM_PATH]),
         "MOAT": "1",
-        # The box's own loopback reaches nothing but the box.
-        "NO_PROXY": "localhost,127.0.0.1,::1",
+        "NO_PROXY": ",".join(_not_proxied(policy)),
         # git's smart HTTP sends no proxy credentials unasked, and must never prompt.
         "GIT_TERMINAL_PROMPT": "0",
         **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), proxy),

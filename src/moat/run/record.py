@@ -23,6 +23,7 @@ from moat.files import ensure_private_dir, write_atomic
 State = Literal["created", "starting", "running", "stopping", "stopped", "failed", "lost"]
 LIVE: frozenset[State] = frozenset({"created", "starting", "running", "stopping"})
 FORMAT = 1
+_CANDIDATES = 8  # shown where an id is not enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,8 @@ def find_run(runs: Path, given: str | None) -> RunRecord:
     if len(matching) > 1:
         raise UsageError(
             f"{given!r} begins the ids of {len(matching)} runs: "
-            + ", ".join(record.run for record in matching),
-            hint="type more of the id",
+            + ", ".join(record.run for record in matching[:_CANDIDATES])
+            + (", …" if len(matching) > _CANDIDATES else ""),
+            hint="type more of the id, as in: moat list",
         )
     return matching[0]

@@ -17,7 +17,7 @@ from moat.errors import MoatError
 from moat.ledger.trace import Trace
 from moat.ledger.transcript import Transcript
 from moat.pki.bundle import ensure_ca_pem
-from moat.proxy.interface import Handed
+from moat.proxy.interface import Handed, Recorder
 from moat.proxy.server import ProxyServer
 from moat.proxy.upstream import Upstreams
 from moat.run.grants import OpenedGrants
@@ -158,12 +158,12 @@ def transcribed(directory: RunDirectory) -> Iterator[Transcript]:
 
 @contextlib.asynccontextmanager
 async def proxied(
-    box: Box, plan: Plan, grants: OpenedGrants, trace: Trace, tls: LazyTls
+    box: Box, plan: Plan, grants: OpenedGrants, recorder: Recorder, tls: LazyTls
 ) -> AsyncIterator[ProxyServer]:
     """The proxy, listening inside the box; every connection is ended and recorded at the end."""
     session = RunSession(plan.run, plan.policy, plan.injections, plan.command_line)
     upstreams = Upstreams(tls.upstream, connect_to=dict(plan.upstream.connect_to))
-    server = ProxyServer(Handed(session, grants, trace, tls, upstreams))
+    server = ProxyServer(Handed(session, grants, recorder, tls, upstreams))
     await server.listen(box.listener)
     try:
         yield server

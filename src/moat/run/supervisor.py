@@ -22,9 +22,10 @@ from typing import NoReturn
 
 from moat import log
 from moat.config.paths import Home
-from moat.errors import Interrupted, MoatError
+from moat.errors import Interrupted, MoatError, system_error
 from moat.ledger.transcript import Transcript
 from moat.run import control
+from moat.run.advice import Advice, Watched
 from moat.run.grants import open_grants
 from moat.run.plan import Plan
 from moat.run.record import RunDirectory
@@ -143,6 +144,7 @@ class Supervisor:
         self._stdin: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._passing: dict[bytes, asyncio.Task[None]] = {}  # outputs, by the kind of their frames
         self._unread: set[bytes] = set()  # those that nobody reads any more
+        self._watched: Watched | None = None
         self._client: Client
 
     async def run(self, channel: socket.socket) -> None:
@@ -153,17 +155,24 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stop, signal.SIGTERM)
         code, error = await self._outcome()
+        told = error or self._advice(code)
         listening.cancel()
         await self._client.send(
             control.message(
                 control.EXIT,
                 code=code,
                 run=self._plan.run,
-                error=error.message if error else None,
-                hint=error.hint if error else None,
+                error=told.message if told else None,
+                hint=told.hint if told else None,
             )
         )
         await self._client.close()
+
+    def _advice(self, code: int) -> Advice | None:
+        """What its requests met, if the command failed by itself."""
+        if code == 0 or self._stopped_by is not None or self._watched is None:
+            return None
+        return self._watched.advice(self._plan.command_line)
 
     async def _outcome(self) -> tuple[int, MoatError | None]:
         try:
@@ -173,8 +182,7 @@ class Supervisor:
         except MoatError as error:
             return error.exit_code, error
         except OSError as error:
-            name = f" {error.filename}" if error.filename else ""
-            return 1, MoatError(f"the system refused{name}: {error.strerror}")
+            return 1, system_error(error)
         except Exception:
             log.get(__name__).exception(_INTERNAL)
             return 1, MoatError(_INTERNAL, hint=f"its log says more: {self._directory.log}")
@@ -193,7 +201,8 @@ class Supervisor:
             trace = stack.enter_context(traced(directory, grants))
             transcript = stack.enter_context(transcribed(directory))
             tls = LazyTls(ca=self._home.ca, extra_roots=plan.upstream.ca_file)
-            await stack.enter_async_context(proxied(box, plan, grants, trace, tls))
+            self._watched = Watched(trace)
+            await stack.enter_async_context(proxied(box, plan, grants, self._watched, tls))
             self._box = box
             keeper.set("running")
             gc.enable()
@@ -224,6 +233,7 @@ class Supervisor:
         if box.stderr is not None:
             outputs.append((box.stderr, control.STDERR))
         feeding = asyncio.create_task(self._feed(box))
+        failure: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 for descriptor, kind in outputs:
@@ -232,10 +242,12 @@ class Supervisor:
                     )
                 code = await box.wait()
         except* MoatError as errors:
-            raise errors.exceptions[0] from None
+            failure = errors.exceptions[0]  # raised from here, some Pythons would wrap it again
         finally:
             feeding.cancel()
             await asyncio.gather(feeding, return_exceptions=True)
+        if failure is not None:
+            raise failure
         return code
 
     async def _pass_on(self, descriptor: int, kind: bytes, transcript: Transcript) -> None:

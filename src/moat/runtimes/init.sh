@@ -20,4 +20,17 @@ for staged in /moat/*-init; do
     }
 done
 
+case $1 in
+*/*) ;;
+*)
+    command -v "$1" >/dev/null 2>&1 || {
+        echo "moat: there is no program $1 in the box; it sees those of /usr and of the workspace" >&2
+        exit 127
+    }
+    ;;
+esac
+# Bubblewrap must not die of a Ctrl-C, so it ignores it; the command is its own master.
+if env --default-signal=INT,QUIT true 2>/dev/null; then
+    exec env --default-signal=INT,QUIT -- "$@"
+fi
 exec "$@"

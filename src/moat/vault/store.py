@@ -26,11 +26,13 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What can be said of a stored credential; `problem` says why it cannot be opened."""
+    """What can be said of a stored credential; `problem` says why it cannot be opened, and `hint`
+    what to do about it."""
 
     provider: str
     created_at: datetime.datetime | None
     problem: str | None = None
+    hint: str | None = None
 
 
 class Store:
@@ -119,7 +121,7 @@ class Store:
             try:
                 credential = self.get(file.stem)
             except MoatError as error:
-                found.append(Stored(file.stem, None, error.message))
+                found.append(Stored(file.stem, None, error.message, error.hint))
             else:
                 found.append(Stored(file.stem, credential.created_at))
         return found

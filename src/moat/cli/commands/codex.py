@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 from moat.cli.options import Parser, add_network, open_context
 from moat.cli.start import at_a_terminal, start, stdin_is_piped
 from moat.errors import UsageError
@@ -28,6 +31,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("-p", "--prompt", metavar="TASK", help="do this task and end")
     add_network(parser)
     args = parser.parse_args(arguments)
+    if args.prompt is None and " " in args.workspace and not Path(args.workspace).exists():
+        raise UsageError(
+            "that looks like a task, and there is no directory of that name",
+            hint=f"run: moat codex -p {shlex.quote(args.workspace)}",
+        )
     terminal = args.prompt is None
     if terminal and not at_a_terminal():
         raise UsageError(

@@ -10,7 +10,7 @@ from moat.cli.output import say, show_json, show_table
 from moat.run.record import RunRecord, list_runs
 
 _SHOWN = 20
-_COMMAND_WIDTH = 48
+_WIDTH = 48  # of a workspace, and of a command
 
 
 def main(arguments: list[str]) -> int:
@@ -36,14 +36,16 @@ def main(arguments: list[str]) -> int:
 
 
 def _row(record: RunRecord) -> tuple[str, ...]:
-    command = shlex.join(record.command)
-    if len(command) > _COMMAND_WIDTH:
-        command = command[: _COMMAND_WIDTH - 1] + "…"
+    command, workspace = shlex.join(record.command), record.workspace
+    if len(command) > _WIDTH:
+        command = command[: _WIDTH - 1] + "…"
+    if len(workspace) > _WIDTH:
+        workspace = "…" + workspace[1 - _WIDTH :]
     return (
         record.run,
         record.state,
         "-" if record.exit_code is None else str(record.exit_code),
         time.strftime("%Y-%m-%d %H:%M", time.localtime(record.created)),
-        record.workspace,
+        workspace,
         command,
     )

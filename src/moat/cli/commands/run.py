@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 
 from moat.cli.options import Parser, add_network, open_context
-from moat.cli.start import at_a_terminal, start
+from moat.cli.start import at_a_terminal, in_the_foreground, start
 from moat.errors import UsageError
 
 EPILOG = """\
@@ -57,7 +58,7 @@ def main(arguments: list[str]) -> int:
         allow=args.allow_host,
         command=tuple(command),
         terminal=at_a_terminal(),
-        stdin=True,
+        stdin=not os.isatty(0) or in_the_foreground(),
     )
 
 

@@ -32,6 +32,8 @@ INIT = Path(__file__).parent.parent / "init.sh"
 _START_TIMEOUT = 30.0
 # How long the kernel may take to end a box that was killed: a process may hang in a dead disk.
 _END_TIMEOUT = 10.0
+# The signals that a terminal sends for a key.
+_KEYS = (signal.SIGINT, signal.SIGQUIT)
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 
 # The descriptors bubblewrap is started with, besides standard input, output and error.
@@ -106,6 +108,9 @@ class SandboxBox:
                 theirs.callback(os.close, high)
                 actions.append((os.POSIX_SPAWN_DUP2, high, target))
             _keep_descriptors_to_ourselves()
+            # A Ctrl-C goes to all the processes of a terminal's foreground, bubblewrap's own
+            # among them: they inherit that it is ignored, and init gives it back to the command.
+            before = {number: signal.signal(number, signal.SIG_IGN) for number in _KEYS}
             umask = os.umask(spec.umask)
             try:
                 # An empty environment and options by descriptor: what bubblewrap was started
@@ -116,10 +121,12 @@ class SandboxBox:
                     {},
                     file_actions=actions,
                     setsid=True,
-                    setsigdef=[signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE],
+                    setsigdef=[signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ],
                 )
             finally:
                 os.umask(umask)
+                for number, handler in before.items():
+                    signal.signal(number, handler)
         self._pidfd = self._keep(os.pidfd_open(self._pid))
 
     def _stdio(
@@ -219,7 +226,11 @@ class SandboxBox:
         return await asyncio.shield(self._exit)
 
     def signal(self, number: int) -> None:
-        """Send a signal to the command."""
+        """Send a signal to the command; as a terminal would, where there is none."""
+        if number in _KEYS and not self._terminal:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._pid, number)  # bubblewrap, in the same group, ignores it
+            return
         self._send(self._main if self._main is not None else self._pidfd, number)
 
     def resize(self, rows: int, columns: int) -> None:
