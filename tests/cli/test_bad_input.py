@@ -110,7 +110,7 @@ def test_a_missing_grant_is_told_before_anything_is_fetched(cli: Cli, npm: Path)
 def test_an_unknown_provider_is_told(cli: Cli, arguments: list[str]) -> None:
     """With the nearest known one; nobody is asked for a key, and no home is made."""
     cli.home.rmdir()
-    hint = said(cli.run(*arguments), 1, "there is no provider 'opnai'")
+    hint = said(cli.run(*arguments), 2, "there is no provider 'opnai'")
     assert "did you mean openai?" == hint
     assert not cli.home.exists()
 
@@ -816,7 +816,6 @@ def test_every_key_at_a_terminal_reaches_the_command(cli: Cli, terminal: Termina
     assert b"interrupted" not in shown
 
 
-@pytest.mark.xfail(reason="bubblewrap is in the terminal's foreground group, and dies of the key")
 def test_ctrl_c_at_a_terminal_is_the_commands(cli: Cli, terminal: Terminal) -> None:
     """A command that handles Ctrl-C, as every shell does, goes on and ends as it likes."""
     script = "trap 'echo caught; exit 5' INT; echo up; while :; do sleep 0.1; done"

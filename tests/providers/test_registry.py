@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from moat.errors import GrantError, UsageError
+from moat.errors import UsageError
 from moat.providers.interface import AgentProvider, CredentialProvider
 from moat.providers.registry import get_agent, get_provider, grant_names, provider_names
 
@@ -55,5 +55,5 @@ def test_codex_is_an_agent() -> None:
     agent = get_agent("codex")
     assert isinstance(agent, AgentProvider)
     assert get_provider("codex").grant_ref == agent.grant_ref
-    with pytest.raises(GrantError):
+    with pytest.raises(UsageError):
         get_agent("claud")

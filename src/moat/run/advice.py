@@ -51,10 +51,8 @@ class Watched:
         if self._refused:
             places = sorted({_place(entry) for entry in self._refused})
             shown = ", ".join(places[:3]) + (", …" if len(places) > 3 else "")
-            option = f"--allow-host {places[0].partition('://')[2]}"
-            return Advice(
-                f"the policy refused: {shown}", f"run: moat trace; then {command} {option}"
-            )
+            again = f"{command} --allow-host {_pattern(places[0])}"
+            return Advice(f"the policy refused: {shown}", f"run: moat trace; then: {again}")
         return None
 
 
