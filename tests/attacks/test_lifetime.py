@@ -34,6 +34,8 @@ import sys
 import moat.runtimes.sandbox.argv as argv
 whole = argv._isolation
 argv._isolation = lambda descriptors: [o for o in whole(descriptors) if o != {option!r}]
+import moat.run.supervisor as supervisor
+supervisor._end_what_is_left = lambda: None  # the second net below the same fall
 from moat.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -217,7 +219,11 @@ def test_that_is_because_they_share_a_process_namespace(user_cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("command", "code", "says"),
     [
-        (("no-such-program-anywhere",), 127, "no-such-program-anywhere: not found"),
+        (
+            ("no-such-program-anywhere",),
+            127,
+            "there is no program no-such-program-anywhere in the box",
+        ),
         (("/workspace",), 126, "Permission denied"),
         (("/bin/sh", "-c", "exit 42"), 42, ""),
         (("/bin/sh", "-c", "kill -9 $$"), 137, ""),
