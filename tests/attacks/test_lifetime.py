@@ -191,7 +191,7 @@ def test_who_refuses_to_end_is_ended(cli: Cli) -> None:
 DAEMON = f"""
 (setsid sh -c '{STAMP}' sh "$1" < /dev/null > /dev/null 2>&1 &) &
 setsid -f sh -c '{STAMP}' sh "$1" > /dev/null 2>&1
-while [ ! -e "stamps-$1" ]; do sleep 0.05; done
+while [ ! -s "stamps-$1" ]; do sleep 0.05; done
 exit 7
 """.replace("trap '' HUP INT TERM", 'trap "" HUP INT TERM')
 

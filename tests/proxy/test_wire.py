@@ -346,6 +346,49 @@ def test_finishing_waits_for_who_reads_slowly(
     run(check)
 
 
+@pytest.mark.parametrize("tls", [False, True])
+def test_finishing_waits_for_who_has_ended_but_still_reads(
+    run: Run, certificates: Certificates, tls: bool
+) -> None:
+    """It is over when all has been sent, and not before."""
+
+    async def check() -> None:
+        async with pair(certificates if tls else None) as (server, client):
+            client.end()
+            assert not await server.fill()
+            server.write(bytes(32 << 20))
+            done = asyncio.create_task(server.finish())
+            await asyncio.sleep(0.2)
+            assert not done.done()
+            assert len(await receive(client, 32 << 20)) == 32 << 20
+            assert not await client.fill()
+            assert not client.cut
+            await done
+
+    run(check)
+
+
+def test_finishing_goes_on_reading_while_it_sends(
+    run: Run, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that was silent, and then sends everything before it reads, is not stuck."""
+    monkeypatch.setattr(wire, "_PAUSE_SECONDS", 0.05)
+
+    async def check() -> None:
+        async with pair(certificates) as (server, client):
+            client._transport.pause_reading()
+            server.write(bytes(32 << 20))
+            done = asyncio.create_task(server.finish())
+            await asyncio.sleep(0.2)
+            await send(client, bytes(16 << 20), 1 << 16)
+            client._transport.resume_reading()
+            assert len(await receive(client, 32 << 20)) == 32 << 20
+            client.close()
+            await done
+
+    run(check)
+
+
 @pytest.mark.parametrize("sends", [False, True])
 def test_finishing_does_not_wait_for_ever(
     run: Run, certificates: Certificates, sends: bool, monkeypatch: pytest.MonkeyPatch
