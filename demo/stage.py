@@ -67,7 +67,7 @@ class Stage:
         """Run `moat` as a person would, on the terminal they are looking at."""
         sys.stdout.flush()
         return subprocess.run(
-            [sys.executable, "-m", "moat.cli.main", *arguments],
+            [sys.executable, "-P", "-m", "moat.cli.main", *arguments],
             cwd=self.workspace,
             env=self.environment(**more),
             stdin=subprocess.DEVNULL,
@@ -77,7 +77,7 @@ class Stage:
     def moat_json(self, *arguments: str) -> list[dict[str, object]]:
         """What `moat … --json` prints."""
         done = subprocess.run(
-            [sys.executable, "-m", "moat.cli.main", *arguments, "--json"],
+            [sys.executable, "-P", "-m", "moat.cli.main", *arguments, "--json"],
             cwd=self.workspace,
             env=self.environment(),
             capture_output=True,

@@ -99,7 +99,9 @@ def test_the_key_goes_to_the_api_as_a_bearer_token() -> None:
         injection.header,
         injection.format,
     )
-    assert {"Authorization", "X-Api-Key", "Api-Key", "Cookie"} == set(injection.strips)
+    assert {"Authorization", "X-Api-Key", "Api-Key", "Cookie", "Sec-WebSocket-Protocol"} == set(
+        injection.strips
+    )
     assert injection.applies_to(Destination.parse("https", "api.openai.com"))
     for scheme, authority in (
         ("http", "api.openai.com:443"),

@@ -19,7 +19,7 @@ class Certificates:
 
     authority: Authority
     leaves: LeafCache
-    world_leaves: LeafCache
+    world: Authority
     upstream: ssl.SSLContext
     server: ssl.SSLContext
 
@@ -39,7 +39,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
         return None
 
     by_name.sni_callback = choose
-    return Certificates(authority, LeafCache(authority), leaves, upstream, by_name)
+    return Certificates(authority, LeafCache(authority), world, upstream, by_name)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from moat.errors import MoatError
+from moat.pki.leaf import LeafCache
 from moat.proxy import upstream
 from moat.proxy.upstream import Connection
 from proxy.conftest import Certificates
@@ -197,16 +198,18 @@ def test_an_unknown_certificate_is_refused_with_the_cure(world: World) -> None:
     assert ("failed", ()) == (entry.outcome, entry.grants)
 
 
+@pytest.mark.parametrize("host", [API, "other.example.com", "127.0.0.1"])
 def test_a_certificate_for_another_name_is_refused(
-    world: World, certificates: Certificates
+    world: World, certificates: Certificates, host: str
 ) -> None:
     """Verified is the name that was asked for, wherever connect_to leads."""
-    context = certificates.world_leaves.context_for("wrong.example.com")
+    presented = "other.example.com" if host == API else API
+    context = LeafCache(certificates.world).context_for(presented)
     context.sni_callback = None
     server = Server(context)
     try:
-        world.upstreams._connect_to[API, 443] = ("127.0.0.1", server.port)
-        answer = world.tunnel().get()
+        world.upstreams._connect_to[host, 443] = ("127.0.0.1", server.port)
+        answer = world.tunnel(f"{host}:443").get(host=host)
         assert answer.status == 502
         assert "certificate" in answer.problem["detail"]
         assert not server.heard

@@ -350,17 +350,23 @@ def test_finishing_waits_for_who_reads_slowly(
 def test_finishing_waits_for_who_has_ended_but_still_reads(
     run: Run, certificates: Certificates, tls: bool
 ) -> None:
-    """It is over when all has been sent, and not before."""
+    """It is over when all has been sent, to the last byte, and not before."""
 
     async def check() -> None:
         async with pair(certificates if tls else None) as (server, client):
             client.end()
             assert not await server.fill()
-            server.write(bytes(32 << 20))
+            client._transport.pause_reading()
+            size = 0
+            while not server._unsent:
+                server.write(bytes(1 << 14))
+                size += 1 << 14
+                await asyncio.sleep(0.001)
             done = asyncio.create_task(server.finish())
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.1)
             assert not done.done()
-            assert len(await receive(client, 32 << 20)) == 32 << 20
+            client._transport.resume_reading()
+            assert len(await receive(client, size)) == size
             assert not await client.fill()
             assert not client.cut
             await done

@@ -160,3 +160,27 @@ def test_other_hidden_directories_are_good(world: Path) -> None:
     (world / "homes/me/.config/editor").mkdir(parents=True)
     expected = world / "homes/me/.config/editor"
     assert expected == resolve(world, f"{world}/homes/me/.config/editor")
+
+
+@pytest.mark.parametrize("given", [".", "..", "lib/site-packages/sub"])
+def test_moats_own_program_is_no_workspace(
+    world: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    """Whoever can write there is Moat, the next time it starts."""
+    own = world / "homes/me/src/project/lib/site-packages"
+    (own / "sub").mkdir(parents=True)
+    homes = [world / "home"]
+    with pytest.raises(UsageError, match="Moat's own program"):
+        resolve_workspace(
+            given, user_homes=homes, moat_home=world / "homes/me/.moat", own_code=[own]
+        )
+
+
+def test_a_folder_beside_moats_own_program_is_good(world: Path) -> None:
+    """As in a tool's own repository, below a folder of its own."""
+    own = world / "homes/me/src/moat"
+    own.mkdir(parents=True)
+    found = resolve_workspace(
+        ".", user_homes=[], moat_home=world / "homes/me/.moat", own_code=[own]
+    )
+    assert world / "homes/me/src/project" == found

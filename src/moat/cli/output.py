@@ -13,7 +13,7 @@ from moat.errors import MoatError
 
 def say(text: str) -> None:
     """Tell the person something."""
-    print(text, file=sys.stderr)
+    print("\n".join(map(printable, text.split("\n"))), file=sys.stderr)
 
 
 def warn(text: str) -> None:
@@ -30,7 +30,7 @@ def show_error(error: MoatError) -> None:
 
 def show_json(value: Any) -> None:
     """Data for a program."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json.dumps(value, indent=2))
 
 
 def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

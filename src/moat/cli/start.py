@@ -39,7 +39,9 @@ def start(
 ) -> int:
     """Run to the end; the exit code. Nothing is installed or made before all was checked."""
     home = context.home
-    path = resolve_workspace(workspace, user_homes=_user_homes(), moat_home=home.root)
+    path = resolve_workspace(
+        workspace, user_homes=_user_homes(), moat_home=home.root, own_code=_own_code()
+    )
     if path != Path(os.path.abspath(Path(workspace).expanduser())):  # noqa: PTH100  # follows no link
         # What an earlier run left behind may lead somewhere else than its name says.
         say(f"note: the workspace {workspace} is behind a link: {path}")
@@ -120,6 +122,15 @@ def stdin_is_piped() -> bool:
 def _terminal_size() -> tuple[int, int]:
     size = os.get_terminal_size(0)
     return (size.lines or 24, size.columns or 80)
+
+
+def _own_code() -> list[Path]:
+    """Everything that is loaded when Moat starts: its program, its Python, its libraries."""
+    import moat
+
+    assert moat.__file__ is not None
+    places = [moat.__file__, sys.executable, sys.prefix, sys.base_prefix, *sys.path]
+    return [Path(place) for place in (places[0] and Path(places[0]).parent, *places[1:]) if place]
 
 
 def _user_homes() -> list[Path]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
 
 from moat.core import redact
 from moat.core.secret import Secret
@@ -37,7 +37,7 @@ class Trace:
                 measured.started,
                 redact.printable(entry.method),
                 url,
-                urlsplit(quote(url, safe=":/[]?&=*")).netloc,
+                _host(url),
                 entry.outcome,
                 entry.verdict.rule_name if entry.verdict else None,
                 ",".join(entry.grants),
@@ -53,6 +53,12 @@ class Trace:
     def close(self) -> None:
         """Write what is left. Raises RecordError if anything was lost."""
         self._writer.close()
+
+
+def _host(url: str) -> str:
+    """The authority of a URL as it stands, which may be no good one: nothing is parsed."""
+    _, mark, rest = url.partition("://")
+    return re.split(r"[/?#]", rest, maxsplit=1)[0] if mark else ""
 
 
 def read_trace(file: Path) -> list[dict[str, Any]]:

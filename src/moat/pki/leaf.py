@@ -49,6 +49,7 @@ class LeafCache:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
+        context.options |= ssl.OP_NO_RENEGOTIATION
         context.num_tickets = 0  # clients of one run rarely resume, and each ticket costs
         _load_chain(context, self._mint(host) + self._authority.pem + self._key_pem)
 

@@ -12,6 +12,7 @@ def upstream_context(extra_roots: Path | None = None) -> ssl.SSLContext:
     """A client-side TLS context that verifies certificate and name. Raises MoatError."""
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
     if extra_roots is not None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import time
@@ -10,7 +11,7 @@ from typing import cast
 
 from moat import log
 from moat.core.hosts import Destination, parse_host_port
-from moat.engine.exchange import Entry, Measured
+from moat.engine.exchange import Entry, Measured, Outcome
 from moat.engine.problem import Problem
 from moat.errors import RecordError
 from moat.proxy import h1
@@ -91,9 +92,18 @@ class Conversation:
         self._client = client
         self._fixed: Destination | None = None  # what the tunnel was opened for
         self._head: RequestHead | None = None  # what is being read or served
+        self._asked: str | None = None  # what a tunnel was asked for, until something is recorded
 
     async def run(self) -> None:
-        """Serve until the client has had enough, or must go."""
+        """Serve until the client has had enough, or must go; nothing it asks goes unrecorded."""
+        try:
+            await self._converse()
+        finally:
+            if self._asked is not None:
+                with contextlib.suppress(RecordError):  # the ledger says so itself
+                    self._note("CONNECT", self._asked, None, "no request came through the tunnel")
+
+    async def _converse(self) -> None:
         try:
             head = await self._next_head()
             if head is not None and head.method == "CONNECT":
@@ -136,6 +146,7 @@ class Conversation:
             raise BadMessage(f"the destination is refused: {error}") from error
         if h1.request_framing(head) != h1.NO_BODY:
             raise BadMessage("a CONNECT with a body")
+        self._asked = str(destination)
         self._client.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         async with asyncio.timeout(HANDSHAKE_TIMEOUT):
             if not self._client.buffer and not await self._client.fill():
@@ -156,6 +167,7 @@ class Conversation:
         if head.version != b"1.1":
             raise BadMessage("HTTP/1.0 is not spoken here", status=505)
         destination, target = self._place(head)
+        self._asked = None
         return await Play(self._handed, self._client, head, destination, target).run()
 
     def _place(self, head: RequestHead) -> tuple[Destination, str]:
@@ -204,9 +216,11 @@ class Conversation:
             return self._head.target
         return f"{self._fixed}{self._head.target if self._head.target.startswith('/') else ''}"
 
-    def _note(self, method: str, url: str, status: int, error: str) -> None:
+    def _note(self, method: str, url: str, status: int | None, error: str) -> None:
         """Record what never became an exchange. Raises RecordError."""
-        entry = Entry(method, url, None, "refused", status, error=error)
+        self._asked = None
+        outcome: Outcome = "failed" if status is None else "refused"
+        entry = Entry(method, url, None, outcome, status, error=error)
         measured = Measured(started=time.time(), duration=0.0)
         self._handed.recorder.record(self._handed.next_number(), entry, measured)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 from moat.engine.exchange import Entry, Measured
 from moat.proxy.interface import Recorder
 
+_SHOWN = 3
 _ASK_AGAIN = frozenset({401, 403})
 
 
@@ -25,7 +27,7 @@ class Watched:
         self._recorder = recorder
         self._rejected: Entry | None = None
         self._failed: Entry | None = None
-        self._refused: list[Entry] = []
+        self._refused: list[str] = []
 
     def record(self, number: int, entry: Entry, measured: Measured) -> None:
         """Write down an exchange. Raises RecordError."""
@@ -34,8 +36,12 @@ class Watched:
             self._rejected = entry
         elif entry.outcome == "failed" and entry.status is not None:
             self._failed = entry
-        elif entry.outcome == "refused":
-            self._refused.append(entry)
+        elif entry.outcome == "refused" and entry.verdict is not None:
+            # Only what came as far as a verdict has a host that was read and understood; and
+            # the agent may ask as often as it likes.
+            place = _place(entry)
+            if place not in self._refused and len(self._refused) < _SHOWN + 1:
+                self._refused.append(place)
 
     def advice(self, command: str) -> Advice | None:
         """What to tell the person who typed `command`; the likeliest cause only."""
@@ -49,9 +55,10 @@ class Watched:
         if self._failed is not None and self._failed.error is not None:
             return Advice(self._failed.error, "run: moat trace")
         if self._refused:
-            places = sorted({_place(entry) for entry in self._refused})
-            shown = ", ".join(places[:3]) + (", …" if len(places) > 3 else "")
-            again = f"{command} --allow-host {_pattern(places[0])}"
+            shown = ", ".join(self._refused[:_SHOWN])
+            if len(self._refused) > _SHOWN:
+                shown += ", …"
+            again = f"{command} --allow-host {shlex.quote(_pattern(self._refused[0]))}"
             return Advice(f"the policy refused: {shown}", f"run: moat trace; then: {again}")
         return None
 

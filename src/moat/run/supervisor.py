@@ -24,6 +24,7 @@ from moat import log
 from moat.config.paths import Home
 from moat.errors import Interrupted, MoatError, system_error
 from moat.ledger.transcript import Transcript
+from moat.proxy.server import ProxyServer
 from moat.run import control
 from moat.run.advice import Advice, Watched
 from moat.run.grants import open_grants
@@ -46,6 +47,8 @@ from moat.vault.store import Store
 
 # From a signal that asks to end, to the one that does not.
 _GRACE = 5.0
+# How long an output may bring nothing, once all that could write to it has ended.
+_DRAIN_SECONDS = 1.0
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _INTERNAL = "Moat failed where it should not have"
 
@@ -143,6 +146,8 @@ class Supervisor:
         self._stopped_by: int | None = None  # the signal that asked the run to end
         self._stdin: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._passing: dict[bytes, asyncio.Task[None]] = {}  # outputs, by the kind of their frames
+        self._passed = 0  # bytes of output
+        self._sending: set[bytes] = set()  # outputs whose reader is slow just now
         self._unread: set[bytes] = set()  # those that nobody reads any more
         self._watched: Watched | None = None
         self._client: Client
@@ -202,7 +207,7 @@ class Supervisor:
             transcript = stack.enter_context(transcribed(directory))
             tls = LazyTls(ca=self._home.ca, extra_roots=plan.upstream.ca_file)
             self._watched = Watched(trace)
-            await stack.enter_async_context(proxied(box, plan, grants, self._watched, tls))
+            server = await stack.enter_async_context(proxied(box, plan, grants, self._watched, tls))
             self._box = box
             keeper.set("running")
             gc.enable()
@@ -210,7 +215,7 @@ class Supervisor:
             box.open_gate()
             warming = self._warm(tls)
             try:
-                code = await self._until_end(box, transcript)
+                code = await self._until_end(box, transcript, server)
             finally:
                 await warming
                 keeper.exit_code = self._stopped_code()
@@ -228,7 +233,7 @@ class Supervisor:
 
     # what goes through
 
-    async def _until_end(self, box: Box, transcript: Transcript) -> int:
+    async def _until_end(self, box: Box, transcript: Transcript, server: ProxyServer) -> int:
         outputs = [(box.stdout, control.STDOUT)]
         if box.stderr is not None:
             outputs.append((box.stderr, control.STDERR))
@@ -241,6 +246,9 @@ class Supervisor:
                         self._pass_on(descriptor, kind, transcript)
                     )
                 code = await box.wait()
+                # Who has left the box with a descriptor of it is served no longer.
+                await server.close()
+                await self._drain()
         except* MoatError as errors:
             failure = errors.exceptions[0]  # raised from here, some Pythons would wrap it again
         finally:
@@ -250,11 +258,28 @@ class Supervisor:
             raise failure
         return code
 
+    async def _drain(self) -> None:
+        """Wait for what the box printed last.
+
+        All that was in it is gone: an output that brings nothing and does not end is held open by
+        somebody it was handed to, in another run or of another user.
+        """
+        while rest := [task for task in self._passing.values() if not task.done()]:
+            before = self._passed
+            await asyncio.wait(rest, timeout=_DRAIN_SECONDS)
+            if self._passed == before and not self._sending:
+                for task in rest:
+                    task.cancel()
+                return
+
     async def _pass_on(self, descriptor: int, kind: bytes, transcript: Transcript) -> None:
         try:
             while data := await read_some(descriptor):
+                self._passed += len(data)
                 transcript.write(data)
+                self._sending.add(kind)
                 await self._client.send(control.frame(kind, data))
+                self._sending.discard(kind)
         finally:
             if kind in self._unread:
                 # The box's end of the pipe breaks: the command learns of it as in any pipe.

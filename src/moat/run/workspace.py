@@ -31,8 +31,14 @@ _KEYS = frozenset({".aws", ".azure", ".docker", ".gnupg", ".kube", ".password-st
 _REMOVABLE = Path("/run/media")  # where desktops mount what is plugged in
 
 
-def resolve_workspace(given: str, *, user_homes: Iterable[Path], moat_home: Path) -> Path:
-    """The real path of the workspace. Raises UsageError for one that would give too much away."""
+def resolve_workspace(
+    given: str, *, user_homes: Iterable[Path], moat_home: Path, own_code: Iterable[Path] = ()
+) -> Path:
+    """The real path of the workspace. Raises UsageError for one that would give too much away.
+
+    `own_code` is where Moat's own program lies, and the Python that runs it: who can write there
+    is Moat, the next time it is started or sooner.
+    """
     if not given:
         raise UsageError("the workspace is empty", hint="name the directory of your project")
     try:
@@ -49,13 +55,22 @@ def resolve_workspace(given: str, *, user_homes: Iterable[Path], moat_home: Path
             f"the workspace {given} is not a directory",
             hint=f"did you mean the one it is in? {path.parent}",
         )
-    too_much = _too_much(path, user_homes, moat_home.resolve())
+    too_much = _too_much(path, user_homes, moat_home.resolve()) or _our_code(path, own_code)
     if too_much is not None:
         raise UsageError(
             f"the workspace {path} is refused: {too_much}",
             hint="run in the directory of one project",
         )
     return path
+
+
+def _our_code(path: Path, own_code: Iterable[Path]) -> str | None:
+    for code in (given.resolve() for given in own_code):
+        if path == code or path in code.parents:
+            return f"Moat's own program is inside it ({code}); install Moat outside of projects"
+        if code in path.parents and code.name in {"dist-packages", "moat", "site-packages"}:
+            return f"it is among Moat's own program ({code})"
+    return None
 
 
 def _too_much(path: Path, user_homes: Iterable[Path], moat_home: Path) -> str | None:

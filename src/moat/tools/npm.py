@@ -65,11 +65,12 @@ def pack(
 def _host_npm() -> list[str] | None:
     """The npm on PATH, if it runs.
 
-    Relative folders on PATH are passed over: they mean the directory the person stands in, and
-    what lies there is what the box is for.
+    Folders on PATH in the directory the person stands in are passed over: what lies there was
+    written by those the box is for.
     """
-    folders = os.get_exec_path()
-    npm = shutil.which("npm", path=os.pathsep.join(f for f in folders if Path(f).is_absolute()))
+    here = Path.cwd()
+    folders = [f for f in os.get_exec_path() if not Path(f).resolve().is_relative_to(here)]
+    npm = shutil.which("npm", path=os.pathsep.join(folders))
     if npm is None:
         return None
     try:

@@ -31,7 +31,14 @@ class Provider:
                 header="Authorization",
                 format="Bearer {}",
                 # What else the API would take for a login, or for somebody's account.
-                strips=("Authorization", "X-Api-Key", "Api-Key", "Cookie"),
+                # The API takes one in the subprotocol of a WebSocket, too.
+                strips=(
+                    "Authorization",
+                    "X-Api-Key",
+                    "Api-Key",
+                    "Cookie",
+                    "Sec-WebSocket-Protocol",
+                ),
             ),
         )
 
