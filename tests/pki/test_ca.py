@@ -9,6 +9,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -95,11 +96,23 @@ def test_processes_that_begin_at_once_get_the_same(directory: Path) -> None:
     assert {f"{ensure_authority(directory).certificate.serial_number}\n"} == serials
 
 
-@pytest.mark.parametrize("missing", ["ca.key", "ca.pem"])
-def test_half_a_ca_is_told(directory: Path, missing: str) -> None:
-    """With one file gone nothing is made anew; doing what the hint says makes a new one."""
+@pytest.mark.parametrize("ensure", [ensure_authority, ensure_ca_pem])
+def test_a_making_that_was_killed_is_done_again(
+    directory: Path, ensure: Callable[[Path], object]
+) -> None:
+    """The key is written first; alone it is what a killed start leaves, and no obstacle."""
     old = ensure_authority(directory).pem
-    (directory / missing).unlink()
+    (directory / "ca.pem").unlink()
+    ensure(directory)
+    authority = ensure_authority(directory)
+    assert old != authority.pem
+    assert authority.certificate.public_key() == authority.key.public_key()
+
+
+def test_half_a_ca_is_told(directory: Path) -> None:
+    """With its key gone nothing is made anew; doing what the hint says makes a new one."""
+    old = ensure_authority(directory).pem
+    (directory / "ca.key").unlink()
     before = files(directory)
     for ensure in (ensure_authority, ensure_ca_pem):
         with pytest.raises(MoatError, match="half of Moat's certificate authority") as caught:

@@ -35,19 +35,19 @@ class Authority:
 def ensure_authority(directory: Path) -> Authority:
     """Load the CA kept in a directory, or make it there the first time.
 
-    Raises UnsafeFile when others could read the key, MoatError when half of it is missing:
-    a new CA is never made over an old one, since everything that trusts the old would fail.
+    Raises UnsafeFile when others could read the key, MoatError when the key is missing: a new CA
+    is never made over an old one. A key without a certificate is what a start that was killed
+    leaves behind; nothing can trust it yet, so it is made anew.
     """
     ensure_private_dir(directory)
     with _locked(directory / ".lock"):
         key_file, certificate_file = directory / "ca.key", directory / "ca.pem"
-        present = [file for file in (key_file, certificate_file) if os.path.lexists(file)]
-        if not present:
+        if not os.path.lexists(certificate_file):
             _make(key_file, certificate_file)
-        elif len(present) == 1:
+        elif not os.path.lexists(key_file):
             raise MoatError(
-                f"half of Moat's certificate authority is missing: {present[0]} stands alone",
-                hint=f"remove it, and a new one is made: rm {shlex.quote(str(present[0]))}",
+                f"half of Moat's certificate authority is missing: {certificate_file} stands alone",
+                hint=f"remove it, and a new one is made: rm {shlex.quote(str(certificate_file))}",
             )
         return _load(key_file, certificate_file)
 
