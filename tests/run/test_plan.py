@@ -129,13 +129,14 @@ def test_rules_say_who_wanted_them() -> None:
     ] == rules(
         PLAIN,
         providers=(PROVIDER,),
-        allow_options=("PyPI.org", "*.example.com:8443"),
+        allow_options=("GitHub.com", "*.example.com:8443"),
         allow_settings=("127.0.0.1:80",),
     )
 
 
 @pytest.mark.parametrize(
-    "text", ["", "https://github.com", "a b", "*", "*.org", "127.1", "x:0", "x:70000", "a..b", "é é"]
+    "text",
+    ["", "https://github.com", "a b", "*", "*.org", "127.1", "x:0", "x:70000", "a..b", "é é"],
 )
 def test_a_host_that_is_none_is_told(text: str) -> None:
     """The option is named, and how it is written."""
