@@ -54,7 +54,7 @@ def check_search(found: str, key: str) -> dict[str, int]:
             continue
         demand(not shares_a_fragment(value, key), f"no part of the real key is in: {place}")
         counts["placeholder" if value == OPENAI_API_KEY_PLACEHOLDER else "others"] += 1
-    demand(counts["memories"] >= 3, "the memory of the box's processes could be searched")
+    demand(counts["memories"] >= 2, "the memory of the box's processes could be searched")
     for place in ("environment of", "files below /home", "memory of"):
         demand(
             any(
