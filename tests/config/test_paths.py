@@ -76,11 +76,9 @@ def test_the_rooms_of_the_home() -> None:
     assert {
         "config_file": Path("/m/config.yaml"),
         "credentials": Path("/m/credentials"),
-        "vault_key": Path("/m/credentials/vault.key"),
         "ca": Path("/m/ca"),
         "tools": Path("/m/tools"),
         "runs": Path("/m/runs"),
-        "codex": Path("/m/codex"),
     } == {
         name: getattr(home, name) for name in vars(Home) if isinstance(vars(Home)[name], property)
     }

@@ -27,10 +27,6 @@ class Home:
         return self.root / "credentials"
 
     @property
-    def vault_key(self) -> Path:
-        return self.credentials / "vault.key"
-
-    @property
     def ca(self) -> Path:
         return self.root / "ca"
 
@@ -41,10 +37,6 @@ class Home:
     @property
     def runs(self) -> Path:
         return self.root / "runs"
-
-    @property
-    def codex(self) -> Path:
-        return self.root / "codex"
 
 
 def moat_home(environ: Mapping[str, str]) -> Path:

@@ -13,11 +13,6 @@ _MODULES = {"codex": "moat.providers.codex"}
 _ALIASES = {"openai": "codex"}
 
 
-def provider_names() -> list[str]:
-    """The names of all providers, without aliases."""
-    return sorted(_MODULES)
-
-
 def grant_names() -> list[str]:
     """What can be granted, under the names people use."""
     return sorted({get_provider(name).grant_ref for name in _MODULES})

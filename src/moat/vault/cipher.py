@@ -9,7 +9,6 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 FORMAT = 1
-KEY_BYTES = 32
 # NIST SP 800-38D section 8.2.2: a random nonce of 96 bits, for far fewer than 2^32 seals a key.
 _NONCE_BYTES = 12
 
