@@ -157,8 +157,14 @@ def test_a_terminal_is_the_boxs_own(spec: MakeSpec) -> None:
         seen = b""
         while b"20 70" not in seen:
             seen += await read_some(box.stdout)
-        await write_all(box.stdin, b"\x03")
-        assert 130 == await box.wait()
+        ended = asyncio.ensure_future(box.wait())
+        # A shell drops a Ctrl-C that comes just as one of its children ends well, so a person
+        # would press it again.
+        while not ended.done():
+            with contextlib.suppress(BrokenPipeError):
+                await write_all(box.stdin, b"\x03")
+            await asyncio.wait({ended}, timeout=0.2)
+        assert 130 == await ended
 
     with_box(spec("stty size; read line; stty size; sleep 60", terminal=(33, 101)), story)
 
