@@ -14,9 +14,10 @@ from pathlib import Path
 
 from moat.config.paths import Home, ensure_home
 from moat.config.settings import load_settings
+from moat.core.finding import Finding
 from moat.core.hosts import format_host_port
 from moat.core.redact import printable
-from moat.doctor.interface import Check, Finding
+from moat.doctor.interface import Check
 from moat.errors import MoatError, system_error
 from moat.files import check_private_file
 from moat.runtimes.etc import etc_files

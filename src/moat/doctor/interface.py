@@ -1,27 +1,10 @@
-"""What a check finds."""
+"""What a check is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Literal
 
 from moat.config.paths import Home
-
-Status = Literal["ok", "warn", "fail"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at: how it is, and what to do where it is not well.
-
-    `fail` means that runs will not work; `warn` that something about them will not.
-    """
-
-    status: Status
-    subject: str
-    detail: str
-    hint: str | None = None
-
+from moat.core.finding import Finding
 
 Check = Callable[[Home], Iterable[Finding]]

@@ -23,7 +23,8 @@ class Injection:
     """Set one header from one grant, at one place.
 
     `format` holds `{}` where the secret goes; `strips` names further headers in which a client
-    could bring a credential of its own.
+    could bring a credential of its own; `headers` go with the credential and are no secret, such
+    as the account that pays.
     """
 
     grant: str
@@ -31,6 +32,7 @@ class Injection:
     header: str
     format: str = "{}"
     strips: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
 
     def applies_to(self, destination: Destination) -> bool:
         """Whether a request to this destination gets the credential."""
@@ -45,4 +47,6 @@ class Injection:
         value = secret.reveal()
         if not _FIT.fullmatch(value):
             raise ValueError(f"the secret of {self.grant} cannot stand in a header")
+        for name, text in self.headers:
+            request = request.with_header(name, text)
         return request.with_header(self.header, self.format.replace("{}", value))

@@ -10,6 +10,20 @@ from moat.core.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a credential without its secret: a run is planned from this alone.
+
+    Fields as of Credential.
+    """
+
+    provider: str
+    created_at: datetime.datetime
+    expires_at: datetime.datetime | None = None
+    scopes: tuple[str, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Credential:
     """A secret with what is known about it.
 
@@ -23,6 +37,13 @@ class Credential:
     expires_at: datetime.datetime | None = None
     scopes: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def facts(self) -> Facts:
+        """All but the secret."""
+        return Facts(
+            self.provider, self.created_at, self.expires_at, self.scopes, dict(self.metadata)
+        )
 
 
 def to_document(credential: Credential) -> dict[str, Any]:

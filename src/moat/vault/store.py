@@ -21,7 +21,8 @@ from moat.vault.keys import load_key, make_key
 
 FORMAT = 1
 DEFAULT_PROFILE = "default"
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+# `openai`, or what and which: `mcp:linear`.
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}(:[a-z0-9][a-z0-9_-]{0,63})?")
 
 
 @dataclass(frozen=True, slots=True)
