@@ -76,6 +76,7 @@ def test_the_rooms_of_the_home() -> None:
     assert {
         "config_file": Path("/m/config.yaml"),
         "credentials": Path("/m/credentials"),
+        "accepted": Path("/m/accepted"),
         "ca": Path("/m/ca"),
         "tools": Path("/m/tools"),
         "runs": Path("/m/runs"),

@@ -7,15 +7,22 @@ from typing import Any
 
 import pytest
 
+from moat.config.nodes import Node, fault
 from moat.config.schema import (
+    Anything,
     Boolean,
+    Checked,
+    Choice,
+    Either,
     Integer,
     ListOf,
     MapOf,
     Record,
     Shape,
     Text,
+    WordsOf,
     documented_keys,
+    place_of,
 )
 from moat.config.yaml import read_yaml
 from moat.errors import ConfigError, UnsafeFile
@@ -189,3 +196,147 @@ def test_every_known_key_can_be_listed() -> None:
         "more.*[].port",
         "x",
     ]
+
+
+@dataclass(frozen=True)
+class Door:
+    """For a record that says one thing by two names."""
+
+    ways: tuple[str, ...] = ()
+
+
+DOOR: Shape[Any] = Record(Door, {"ways": ListOf(TEXT)}, older={"paths": "ways"})
+ANY: Shape[Any] = Record(dict, {"a": Anything()})
+WORDS: Shape[Any] = Record(dict, {"run": WordsOf(TEXT, TEXT)})
+
+
+def test_a_choice_is_one_of_its_words() -> None:
+    """And a near miss is told which one was meant."""
+    shape: Shape[Any] = Record(dict, {"a": Choice(("strict", "permissive"))})
+
+    assert {"a": "permissive"} == read("a: permissive", shape)
+    error = refusal("a: stict", shape)
+    assert 'f:1:4: expected strict or permissive, found "stict"' == error.message
+    assert 'did you mean "strict"?' == error.hint
+    assert refusal("a: quux", shape).hint is None
+    assert 'f:1:4: expected strict or permissive, found true or false, "yes"' == (
+        refusal("a: yes", shape).message
+    )
+
+
+def test_anything_becomes_plain_values() -> None:
+    """Tables, lists and scalars as another program's file would have them."""
+    text = 'a: {t: x, "8": "8", n: -8, f: [1.5, 1.5e+3, 2.], b: yes, m: {}, l: []}'
+    expected = {"t": "x", "8": "8", "n": -8, "f": [1.5, 1500.0, 2.0], "b": True, "m": {}, "l": []}
+
+    assert {"a": expected} == read(text, ANY)
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("a: {b: }", "f:1:8: expected a value, found nothing", "leave the key out"),
+        ("a: ~", "f:1:4: expected a value, found nothing", "leave the key out"),
+        (
+            "a: [2024-01-01]",
+            'f:1:5: expected text, a number, true or false, found a date, "2024-01-01"',
+            'put it in quotes: "2024-01-01"',
+        ),
+        ("a: {1: x}", 'f:1:5: expected text, found a whole number, "1"', 'put it in quotes: "1"'),
+        *(
+            (
+                f"a: {number}",
+                f'f:1:4: expected a decimal number, found "{number}"',
+                f'write it as 8 or 0.5, or as text: "{number}"',
+            )
+            for number in ("010", "0x8", "1:30", "1_0.5", ".inf", "-.inf", ".nan", ".5", "1:30.5")
+        ),
+    ],
+)
+def test_what_programs_read_differently_is_no_value(text: str, message: str, hint: str) -> None:
+    """Nothing, dates, and numbers of YAML alone."""
+    error = refusal(text, ANY)
+
+    assert (message, hint) == (error.message, error.hint)
+
+
+def test_a_short_and_a_long_form_give_the_same() -> None:
+    """Text or a mapping, each by its own shape."""
+    shape: Shape[Any] = ListOf(Either(Text(Server), SERVER))
+
+    assert (Server("a"), Server("b", 1)) == read("[a, {name: b, port: 1}]", shape)
+    assert "f:1:2: expected text or a mapping, found a list" == refusal("[[]]", shape).message
+    assert "f:1:2: expected text or a mapping, found nothing" == refusal("[~]", shape).message
+    assert 'put it in quotes: "5"' == refusal("[5]", shape).hint
+
+
+def test_a_list_can_forbid_one_name_twice() -> None:
+    """The second is refused, with the line of the first."""
+    shape: Shape[Any] = ListOf(SERVER, unique="name")
+
+    assert (Server("a"), Server("b")) == read("- name: a\n- name: b", shape)
+    assert 'f:2:3: the name "a" is already on line 1' == (
+        refusal("- name: a\n- name: a", shape).message
+    )
+
+
+def test_words_are_a_list_with_a_program_in_front() -> None:
+    """A key without a value is as good as left out."""
+    assert {"run": ("npm", "test")} == read("run: [npm, test]", WORDS)
+    assert {"run": ()} == read("run:", WORDS)
+    assert "f:1:6: expected at least one word" == refusal("run: []", WORDS).message
+    assert "f:1:6: expected a list of words, found a mapping" == (
+        refusal("run: {a: b}", WORDS).message
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("npm test", '["npm", "test"]'),
+        ("echo 'a  b' é", '["echo", "a  b", "é"]'),
+        ("echo 'a", '["echo", "\'a"]'),
+        ('""', '["npm", "test"]'),
+        (" ", '["npm", "test"]'),
+        ("x" * 201, '["npm", "test"]'),
+    ],
+)
+def test_a_command_line_is_answered_with_its_words(line: str, words: str) -> None:
+    """Copying the hint is enough, unless the line is endless."""
+    quoted = line.replace("'", "''")
+
+    assert f"write it as a list: {words}" == refusal(f"run: '{quoted}'", WORDS).hint
+
+
+def test_an_older_name_is_read_as_the_new_one() -> None:
+    """But not both, in either order, and nobody is told of the older one."""
+    assert Door(("a",)) == read("paths: [a]", DOOR)
+    assert Door(("a",)) == read("ways: [a]", DOOR)
+    error = refusal("ways: [a]\npaths: [b]", DOOR)
+    assert (
+        'f:2:1: "paths" says the same as the key "ways" on line 1: one of them is an older name'
+        == error.message
+    )
+    assert 'write "ways" alone' == error.hint
+    assert refusal("paths: [a]\nways: [b]", DOOR).message.startswith('f:2:1: "ways" says the same')
+    assert "known here: ways" == refusal("quux: 1", DOOR).hint
+    assert ["ways"] == list(documented_keys(DOOR))
+
+
+def test_a_rule_about_the_whole_comes_last() -> None:
+    """What is wrong in a part is said first; the rule finds the place of any part."""
+
+    def check(value: Any, node: Node) -> None:
+        if value != {"a": {"b": ({"c": "x"},)}}:
+            raise fault(place_of(node, "a", "b", 0, "c"), "no good")
+
+    record: Shape[Any] = Record(dict, {"c": TEXT})
+    inner: Shape[Any] = Record(dict, {"b": ListOf(record)})
+    shape: Shape[Any] = Checked(Record(dict, {"a": inner}), check)
+
+    assert {"a": {"b": ({"c": "x"},)}} == read("a: {b: [{c: x}]}", shape)
+    assert "f:1:10: no good" == refusal("a: {b: [{c: y}]}", shape).message
+    assert "f:1:9: no good" == refusal("a: {b: [{}]}", shape).message
+    assert "f:1:1: no good" == refusal("a:", shape).message
+    assert "f:1:13: expected text" in refusal("a: {b: [{c: []}]}", shape).message
+    assert ["a", "a.b", "a.b[].c"] == list(documented_keys(shape))

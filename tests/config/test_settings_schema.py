@@ -153,3 +153,11 @@ def test_allow_is_read_into_patterns() -> None:
 def test_a_wrong_pattern_is_refused_at_its_place(pattern: str) -> None:
     """The reason is HostPattern's."""
     assert refusal(f'network: {{allow: [ok.test, "{pattern}"]}}').message.startswith("f:1:28: ")
+
+
+def test_trust_is_to_ask_unless_said_otherwise() -> None:
+    """Agreeing unseen is for those who write it out."""
+    assert "ask" == read("").trust
+    assert "ask" == read("trust: ask").trust
+    assert "always" == read("trust: always").trust
+    assert refusal("trust: yes").message.startswith("f:1:8: expected ask or always")

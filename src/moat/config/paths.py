@@ -27,6 +27,10 @@ class Home:
         return self.root / "credentials"
 
     @property
+    def accepted(self) -> Path:
+        return self.root / "accepted"
+
+    @property
     def ca(self) -> Path:
         return self.root / "ca"
 

@@ -1,7 +1,8 @@
 """What a settings file may say: shapes that turn nodes into values.
 
 A shape is a value: `Record(Network, {"allow": ListOf(Text(pattern))})`. Reading goes through the
-file from top to bottom and raises ConfigError at the first thing that is wrong.
+file from top to bottom and raises ConfigError at the first thing that is wrong; what a rule says
+about several places (`Checked`) is looked at when these places have been read.
 
 `nothing` (a key without a value, all its lines commented out) is an empty record, list or map.
 """
@@ -9,11 +10,20 @@ file from top to bottom and raises ConfigError at the first thing that is wrong.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from moat.config.nodes import Kind, ListNode, MapNode, Node, ScalarNode, fault, quoted
+from moat.config.nodes import (
+    Kind,
+    ListNode,
+    MapNode,
+    Node,
+    Place,
+    ScalarNode,
+    fault,
+    quoted,
+)
 from moat.errors import ConfigError, MoatError
 
 T = TypeVar("T")
@@ -22,6 +32,7 @@ K = TypeVar("K", bound=Hashable)
 
 # YAML 1.1 also reads 010 as eight and 1:30 as ninety; no settings file means that.
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
+_FRACTION = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})\.[0-9]{0,17}([eE][-+][0-9]{1,2})?")
 _NAMES: dict[Kind, str] = {
     "text": "text",
     "integer": "a whole number",
@@ -40,9 +51,14 @@ class Shape(Protocol[T_co]):
 
 @dataclass(frozen=True)
 class Text(Generic[T]):
-    """Text, handed to `parse`, which raises ValueError with a reason (or a MoatError)."""
+    """Text, handed to `parse`, which raises ValueError with a reason (or a MoatError).
+
+    `pattern` is a regular expression that all of every accepted text matches, for those who have
+    no `parse`: editors. It may let through more than `parse` does, never less.
+    """
 
     parse: Callable[[str], T]
+    pattern: str | None = None
 
     def read(self, node: Node) -> T:
         if not isinstance(node, ScalarNode) or node.kind != "text":
@@ -53,6 +69,25 @@ class Text(Generic[T]):
             raise fault(node.place, str(error)) from None
         except MoatError as error:
             raise fault(node.place, error.message, hint=error.hint) from None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    def read(self, node: Node) -> str:
+        wanted = " or ".join(self.words)
+        if not isinstance(node, ScalarNode) or node.kind != "text":
+            raise _unexpected(wanted, node)
+        if node.text not in self.words:
+            raise fault(
+                node.place,
+                f"expected {wanted}, found {quoted(node.text)}",
+                hint=_likeness(node.text, self.words),
+            )
+        return node.text
 
 
 @dataclass(frozen=True)
@@ -83,17 +118,103 @@ class Integer:
 
 
 @dataclass(frozen=True)
+class Anything:
+    """Whatever can be said: tables, lists, text, numbers, booleans, for a program we do not know.
+
+    Nothing and dates are refused: what becomes of them is not the same everywhere.
+    """
+
+    def read(self, node: Node) -> Any:
+        if isinstance(node, ListNode):
+            return [self.read(item) for item in node.items]
+        if isinstance(node, MapNode):
+            return {_ANY_TEXT.read(key): self.read(value) for key, value in node.entries}
+        match node.kind:
+            case "text":
+                return node.text
+            case "boolean":
+                return BOOLEAN.read(node)
+            case "integer" if _DECIMAL.fullmatch(node.text):
+                return int(node.text)
+            case "number" if _FRACTION.fullmatch(node.text):
+                return float(node.text)
+            case "integer" | "number":
+                raise fault(
+                    node.place,
+                    f"expected a decimal number, found {quoted(node.text)}",
+                    hint=f"write it as 8 or 0.5, or as text: {quoted(node.text)}",
+                )
+            case "null":
+                raise fault(node.place, "expected a value, found nothing", hint="leave the key out")
+            case _:
+                raise fault(
+                    node.place,
+                    f"expected text, a number, true or false, found {_found(node)}",
+                    hint=_in_quotes(node),
+                )
+
+
+@dataclass(frozen=True)
+class Either(Generic[T]):
+    """Text for the short form of something, a mapping for the long one."""
+
+    text: Shape[T]
+    mapping: Shape[T]
+
+    def read(self, node: Node) -> T:
+        if isinstance(node, ListNode) or _is_nothing(node):
+            raise _unexpected("text or a mapping", node)
+        return (self.mapping if isinstance(node, MapNode) else self.text).read(node)
+
+
+@dataclass(frozen=True)
 class ListOf(Generic[T]):
-    """A list whose items all have one shape."""
+    """A list whose items all have one shape; no two may have the same in the attribute `unique`."""
 
     item: Shape[T]
+    unique: str | None = None
 
     def read(self, node: Node) -> tuple[T, ...]:
         if _is_nothing(node):
             return ()
         if not isinstance(node, ListNode):
             raise _unexpected("a list", node)
-        return tuple(self.item.read(item) for item in node.items)
+        items: list[T] = []
+        lines: dict[str, int] = {}
+        for below in node.items:
+            item = self.item.read(below)
+            if self.unique is not None:
+                name: str = getattr(item, self.unique)
+                if name in lines:
+                    same = f"the {self.unique} {quoted(name)} is already on line {lines[name]}"
+                    raise fault(below.place, same)
+                lines[name] = below.place.line
+            items.append(item)
+        return tuple(items)
+
+
+@dataclass(frozen=True)
+class WordsOf:
+    """A command as a list of words, the program first; a line for a shell to take apart is none."""
+
+    program: Shape[str]
+    word: Shape[str]
+
+    def read(self, node: Node) -> tuple[str, ...]:
+        if isinstance(node, ScalarNode) and node.kind == "text":
+            raise fault(
+                node.place,
+                f"expected a list of words, found text, {quoted(node.text)}",
+                hint=f"write it as a list: {_as_words(node.text)}",
+            )
+        if _is_nothing(node):
+            return ()
+        if not isinstance(node, ListNode):
+            raise _unexpected("a list of words", node)
+        if not node.items:
+            raise fault(node.place, "expected at least one word", hint="leave the key out")
+        program, *words = node.items
+        return (self.program.read(program), *map(self.word.read, words))
 
 
 @dataclass(frozen=True)
@@ -120,24 +241,70 @@ class MapOf(Generic[K, T]):
 class Record(Generic[T]):
     """A mapping with known keys, which become the keyword arguments of `make`.
 
-    A key that is not in the file is not passed, so `make` has the default.
+    A key that is not in the file is not passed, so `make` has the default. `older` has former
+    names of keys, which are read as the key they became.
     """
 
     make: Callable[..., T]
     fields: Mapping[str, Shape[Any]]
     required: frozenset[str] = field(default_factory=frozenset)
+    older: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, node: Node) -> T:
         values: dict[str, Any] = {}
+        written: dict[str, ScalarNode] = {}
         for key, value in _entries(node):
-            shape = self.fields.get(key.text)
+            name = self.older.get(key.text, key.text)
+            shape = self.fields.get(name)
             if shape is None:
                 raise _unknown_key(key, self.fields)
-            values[key.text] = shape.read(value)
+            if name in written:
+                raise _said_twice(key, written[name], name)
+            written[name] = key
+            values[name] = shape.read(value)
         for name in self.fields:
             if name in self.required and name not in values:
                 raise fault(node.place, f'the key "{name}" is missing')
         return self.make(**values)
+
+
+@dataclass(frozen=True)
+class Checked(Generic[T]):
+    """A shape, and a rule about the whole of it that none of its parts can see.
+
+    `check` raises ConfigError; `place_of` finds the place it is about.
+    """
+
+    shape: Shape[T]
+    check: Callable[[T, Node], None]
+
+    def read(self, node: Node) -> T:
+        value = self.shape.read(node)
+        self.check(value, node)
+        return value
+
+
+BOOLEAN = Boolean()
+_ANY_TEXT = Text(str)
+
+
+def place_of(node: Node, *path: str | int) -> Place:
+    """Return the place of a key, or of an item by its index, or of what is nearest around it."""
+    place = node.place
+    for step in path:
+        found = _step(node, step)
+        if found is None:
+            break
+        place, node = found
+    return place
+
+
+def _step(node: Node, step: str | int) -> tuple[Place, Node] | None:
+    if isinstance(node, MapNode):
+        return next(((key.place, value) for key, value in node.entries if key.text == step), None)
+    if isinstance(node, ListNode) and isinstance(step, int):
+        return node.items[step].place, node.items[step]
+    return None
 
 
 def documented_keys(shape: Shape[Any]) -> Iterator[str]:
@@ -146,6 +313,10 @@ def documented_keys(shape: Shape[Any]) -> Iterator[str]:
         yield from ("[]" + _joined(key) for key in documented_keys(shape.item))
     elif isinstance(shape, MapOf):
         yield from (".*" + _joined(key) for key in documented_keys(shape.value))
+    elif isinstance(shape, Either):
+        yield from documented_keys(shape.mapping)
+    elif isinstance(shape, Checked):
+        yield from documented_keys(shape.shape)
     elif isinstance(shape, Record):
         for name, below in shape.fields.items():
             yield name
@@ -171,8 +342,27 @@ def _is_nothing(node: Node) -> bool:
 def _unexpected(wanted: str, node: Node) -> ConfigError:
     hint = None
     if wanted == "text" and isinstance(node, ScalarNode) and node.kind != "null":
-        hint = f"put it in quotes: {quoted(node.text)}"
+        hint = _in_quotes(node)
     return fault(node.place, f"expected {wanted}, found {_found(node)}", hint=hint)
+
+
+def _in_quotes(node: ScalarNode) -> str:
+    return f"put it in quotes: {quoted(node.text)}"
+
+
+def _as_words(line: str) -> str:
+    """Write a command line as the list a person may have meant."""
+    import json  # both for next to no file
+    import shlex
+
+    example = ["npm", "test"]
+    if len(line) > 200:
+        return json.dumps(example)
+    try:
+        words = shlex.split(line)
+    except ValueError:  # a quote without its end
+        words = line.split()
+    return json.dumps(words if any(words) else example, ensure_ascii=False)
 
 
 def _found(node: Node) -> str:
@@ -186,8 +376,18 @@ def _found(node: Node) -> str:
 
 
 def _unknown_key(key: ScalarNode, known: Mapping[str, object]) -> ConfigError:
-    from difflib import get_close_matches  # here, as most files have no such key
-
-    near = get_close_matches(key.text[:64], known, n=1)
-    hint = f'did you mean "{near[0]}"?' if near else f"known here: {', '.join(known)}"
+    hint = _likeness(key.text, known) or f"known here: {', '.join(known)}"
     return fault(key.place, f"unknown key {quoted(key.text)}", hint=hint)
+
+
+def _said_twice(key: ScalarNode, before: ScalarNode, name: str) -> ConfigError:
+    other = f'the key "{before.text}" on line {before.place.line}'
+    reason = f'"{key.text}" says the same as {other}: one of them is an older name'
+    return fault(key.place, reason, hint=f'write "{name}" alone')
+
+
+def _likeness(text: str, known: Iterable[str]) -> str | None:
+    from difflib import get_close_matches  # here, as most files have no such word
+
+    near = get_close_matches(text[:64], known, n=1)
+    return f'did you mean "{near[0]}"?' if near else None

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from moat.config.paths import Home
 from moat.errors import ConfigError
 from moat.files import open_trusted_file
 
 HostPort: TypeAlias = tuple[str, int]
+Trust: TypeAlias = Literal["ask", "always"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Settings:
 
     upstream: Upstream = field(default_factory=Upstream)
     network: Network = field(default_factory=Network)
+    trust: Trust = "ask"
+    """Whether a project's moat.yaml that is new or has changed is shown and asked about."""
 
 
 def load_settings(home: Home) -> Settings:

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from moat.config.nodes import quoted
-from moat.config.schema import ListOf, MapOf, Record, Text
+from moat.config.schema import Choice, ListOf, MapOf, Record, Text
 from moat.config.settings import HostPort, Network, Settings, Upstream
-from moat.core.hosts import HostPattern, parse_host_port
+from moat.config.texts import HOST_PATTERN
+from moat.core.hosts import parse_host_port
 from moat.files import open_trusted_file
 
 # RFC 7468 section 5.
@@ -39,10 +40,6 @@ def _ca_file(text: str) -> Path:
     return path
 
 
-def _pattern(text: str) -> str:
-    return str(HostPattern.parse(text))
-
-
 def _upstream(
     *, ca_file: Path | None = None, connect_to: Mapping[HostPort, HostPort] | None = None
 ) -> Upstream:
@@ -57,6 +54,7 @@ SETTINGS = Record(
         "upstream": Record(
             _upstream, {"ca_file": Text(_ca_file), "connect_to": MapOf(_HOST_PORT, _HOST_PORT)}
         ),
-        "network": Record(Network, {"allow": ListOf(Text(_pattern))}),
+        "network": Record(Network, {"allow": ListOf(HOST_PATTERN)}),
+        "trust": Choice(("ask", "always")),
     },
 )
