@@ -13,11 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from moat.config.paths import Home
 from moat.config.settings import Upstream
 from moat.errors import GrantError
 from moat.providers.codex import key
-from moat.providers.codex.key import acquire_key, check_form, judge
+from moat.providers.codex.account import Account
+from moat.providers.codex.grant import Grant, has_credential
+from moat.providers.codex.key import check_form, judge
 from moat.providers.interface import GrantIO
+from moat.vault.store import Store
 from standin import Status
 from support.cli import REAL_KEY
 from support.standin import RunningStandIn
@@ -34,9 +38,13 @@ def upstream(standin: RunningStandIn) -> Upstream:
     return at(standin.port, standin.ca_file)
 
 
+NOBODY = Account({})
+BOTH = {"organization": "org-1", "project": "proj_1"}
+
+
 def acquire(upstream: Upstream, secret: str = REAL_KEY) -> str:
-    granted = acquire_key(GrantIO({"OPENAI_API_KEY": secret}, upstream, None))
-    return granted.credential.secret.reveal()
+    io = GrantIO({"OPENAI_API_KEY": secret}, upstream, None)
+    return Grant().execute(io).secret.reveal()
 
 
 def refused(action: Callable[[], object]) -> GrantError:
@@ -86,7 +94,7 @@ def test_the_environment_comes_first(upstream: Upstream) -> None:
         raise AssertionError("asked")
 
     before = datetime.datetime.now(datetime.UTC)
-    granted = acquire_key(GrantIO({"OPENAI_API_KEY": f" {REAL_KEY}\n"}, upstream, asked))
+    granted = Grant().acquire(GrantIO({"OPENAI_API_KEY": f" {REAL_KEY}\n"}, upstream, asked))
     assert REAL_KEY == granted.credential.secret.reveal()
     assert ("openai", "$OPENAI_API_KEY", ()) == (
         granted.credential.provider,
@@ -96,23 +104,23 @@ def test_the_environment_comes_first(upstream: Upstream) -> None:
     assert before <= granted.credential.created_at <= datetime.datetime.now(datetime.UTC)
 
 
-@pytest.mark.parametrize("environ", [{}, {"OPENAI_API_KEY": ""}])
+@pytest.mark.parametrize("environ", [{}, {"OPENAI_API_KEY": ""}, {"OPENAI_API_KEY": " \n"}])
 def test_a_person_is_asked(upstream: Upstream, environ: dict[str, str]) -> None:
-    """Without one in the environment (an empty one is none) the person is asked."""
+    """Without one in the environment (one of nothing but space is none) the person is asked."""
     prompts = []
 
     def ask(prompt: str) -> str:
         prompts.append(prompt)
         return REAL_KEY
 
-    granted = acquire_key(GrantIO(environ, upstream, ask))
+    granted = Grant().acquire(GrantIO(environ, upstream, ask))
     assert (REAL_KEY, "the prompt") == (granted.credential.secret.reveal(), granted.source)
     assert ["OpenAI API key (not shown): "] == prompts
 
 
 def test_with_nobody_to_ask_the_variable_is_named(upstream: Upstream) -> None:
     """In a script there is no prompt, and the error says what to do instead."""
-    error = refused(lambda: acquire_key(GrantIO({}, upstream, None)))
+    error = refused(lambda: Grant().acquire(GrantIO({}, upstream, None)))
     assert "OPENAI_API_KEY=sk-… moat grant openai" in str(error.hint)
 
 
@@ -129,7 +137,7 @@ def test_with_nobody_to_ask_the_variable_is_named(upstream: Upstream) -> None:
 )
 def test_a_good_key_is_taken(status: int, body: bytes, warning: str | None) -> None:
     """A key that is used up or restricted is good, and the person is told what is the matter."""
-    warnings = judge(status, body)
+    warnings = judge(status, body, NOBODY)
     assert (warning is not None) == bool(warnings)
     assert warning is None or warning in warnings[0]
 
@@ -151,7 +159,7 @@ def test_a_key_that_is_not_known_to_be_good_is_not_taken(
     status: int, body: bytes, said: str
 ) -> None:
     """Rejected, forbidden, or no answer that means anything: each has its own words."""
-    error = refused(lambda: judge(status, body))
+    error = refused(lambda: judge(status, body, NOBODY))
     assert said in error.message
     assert str(status) in error.message
 
@@ -175,10 +183,10 @@ def test_the_answer_decides(standin: RunningStandIn, upstream: Upstream, status:
     standin.server.fault = Status(status)
     io = GrantIO({"OPENAI_API_KEY": REAL_KEY}, upstream, None)
     if status == 429:
-        granted = acquire_key(io)
+        granted = Grant().acquire(io)
         assert (REAL_KEY, 1) == (granted.credential.secret.reveal(), len(granted.warnings))
     else:
-        assert "answered 500" in refused(lambda: acquire_key(io)).message
+        assert "answered 500" in refused(lambda: Grant().acquire(io)).message
 
 
 # what stands between
@@ -306,3 +314,156 @@ def test_an_answer_that_repeats_the_key_does_not_show_it(
     """No answer, however broken, gets the key into an error; `refused` looks for it."""
     server = canned(answer)
     refused(lambda: acquire(at(server.port, server.ca_file)))
+
+
+# what goes with it
+
+
+def test_the_account_is_asked_about_and_kept(canned: Callable[[bytes], Canned]) -> None:
+    """Organization and project are in the request that validates, and in the credential."""
+    server = canned(OK)
+    io = GrantIO({"OPENAI_API_KEY": REAL_KEY}, at(server.port, server.ca_file), None, options=BOTH)
+    granted = Grant().acquire(io)
+    assert (BOTH, ()) == (granted.credential.metadata, granted.warnings)
+    (request,) = server.asked
+    assert b"\r\nOpenAI-Organization: org-1\r\n" in request
+    assert b"\r\nOpenAI-Project: proj_1\r\n" in request
+
+
+def test_without_options_there_is_no_account(canned: Callable[[bytes], Canned]) -> None:
+    """The twin: nothing is sent or kept, whatever the environment has for other programs."""
+    server = canned(OK)
+    environ = {"OPENAI_API_KEY": REAL_KEY, "OPENAI_ORGANIZATION": "org-1", "OPENAI_PROJECT": "p"}
+    granted = Grant().acquire(GrantIO(environ, at(server.port, server.ca_file), None))
+    assert {} == granted.credential.metadata
+    assert b"openai-" not in server.asked[0].lower()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"organization": ""}, "no organization id"),
+        ({"project": "proj 1"}, "no project id"),
+        ({"project": "proj_1\r\nX-Evil: 1"}, "no project id"),
+        ({"organization": "o" * 129}, "no organization id"),
+        ({"organisation": "org-1"}, "no option --organisation"),
+    ],
+)
+def test_an_account_that_cannot_be_is_refused(options: dict[str, str], said: str) -> None:
+    """Before anybody is asked: an id is one word, and an option is known."""
+    io = GrantIO({"OPENAI_API_KEY": REAL_KEY}, Upstream(), None, validate=False, options=options)
+    assert said in refused(lambda: Grant().acquire(io)).message
+
+
+@pytest.mark.parametrize(("given", "count"), [("org-A_b-9", 0), ("Acme", 1)])
+def test_an_id_of_another_form_is_a_warning(given: str, count: int) -> None:
+    """OpenAI may come to make other ids: their form is told of, and not relied on."""
+    io = GrantIO(
+        {"OPENAI_API_KEY": REAL_KEY},
+        Upstream(),
+        None,
+        validate=False,
+        options={"organization": given},
+    )
+    granted = Grant().acquire(io)
+    assert {"organization": given} == granted.credential.metadata
+    assert count == sum("ids begin with org-" in warning for warning in granted.warnings)
+
+
+@pytest.mark.parametrize(
+    ("account", "said"), [(Account(BOTH), "not go with --organization"), (NOBODY, "rejected")]
+)
+def test_a_key_of_another_account_is_told_as_that(account: Account, said: str) -> None:
+    """With an account given, OpenAI may refuse the account and not the key."""
+    body = b'{"error": {"code": "mismatched_organization"}}'
+    assert said in refused(lambda: judge(401, body, account)).message
+
+
+# not asking
+
+
+def test_an_unvalidated_key_is_taken_with_a_warning(
+    standin: RunningStandIn, upstream: Upstream
+) -> None:
+    """Where OpenAI must not be asked it is not, and the person is told so."""
+    environ = {"OPENAI_API_KEY": "sk-wrong"}
+    granted = Grant().acquire(GrantIO(environ, upstream, None, validate=False))
+    assert "sk-wrong" == granted.credential.secret.reveal()
+    assert "not validated" in granted.warnings[0]
+    assert [] == standin.server.seen
+
+
+def test_an_unvalidated_key_still_has_the_form_of_one() -> None:
+    """The twin: what cannot be a key is refused all the same."""
+    io = GrantIO({"OPENAI_API_KEY": "token"}, Upstream(), None, validate=False)
+    assert 'start with "sk-"' in refused(lambda: Grant().acquire(io)).message
+
+
+# by itself
+
+
+def test_a_grant_finds_what_it_needs(
+    tmp_path: Path, standin: RunningStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without being told how to ask: this environment, and the person's settings."""
+    (tmp_path / "moat").mkdir(mode=0o700)
+    config = tmp_path / "moat" / "config.yaml"
+    config.write_text(
+        f"upstream:\n  ca_file: {standin.ca_file}\n"
+        f'  connect_to: {{"api.openai.com:443": "127.0.0.1:{standin.port}"}}\n'
+    )
+    config.chmod(0o600)
+    monkeypatch.setenv("MOAT_HOME", str(tmp_path / "moat"))
+    monkeypatch.setenv("OPENAI_API_KEY", REAL_KEY)
+    assert REAL_KEY == Grant().execute().secret.reveal()
+    assert 1 == len(standin.server.seen)
+
+
+def test_a_prompt_that_ends_is_no_key() -> None:
+    """Ctrl-D at the prompt is told as giving no key."""
+
+    def ended(_: str) -> str:
+        raise EOFError
+
+    error = refused(lambda: Grant().acquire(GrantIO({}, Upstream(), ended)))
+    assert "no key was given" == error.message
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A home of Moat's with the grant in it."""
+    home = Home(tmp_path / "moat")
+    home.root.mkdir(mode=0o700)
+    io = GrantIO({"OPENAI_API_KEY": REAL_KEY}, Upstream(), None, validate=False)
+    Store(home.credentials).put(Grant().execute(io))
+    return home
+
+
+def test_a_stored_grant_is_a_credential(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the home that is given, or the one the environment names."""
+    monkeypatch.delenv("MOAT_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(home.root))
+    assert (True, False) == (has_credential(home), has_credential())
+    monkeypatch.setenv("MOAT_HOME", str(home.root))
+    assert has_credential()
+
+
+def test_what_does_not_open_is_no_credential(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every error means no: open to others, sealed wrongly, not stored, no home at all."""
+    home.credentials.chmod(0o755)
+    assert not has_credential(home)
+    home.credentials.chmod(0o700)
+    assert has_credential(home)
+    (sealed,) = home.credentials.glob("default/*.json")
+    sealed.write_text("{}")
+    assert not has_credential(home)
+    sealed.unlink()
+    assert not has_credential(home)
+    monkeypatch.setenv("MOAT_HOME", "relative")
+    assert not has_credential()
+
+
+def test_asking_for_a_credential_makes_nothing(tmp_path: Path) -> None:
+    """Whoever only asks gets no directories."""
+    assert not has_credential(Home(tmp_path / "moat"))
+    assert [] == list(tmp_path.iterdir())

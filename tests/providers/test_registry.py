@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
 
-from moat.errors import UsageError
+from moat.errors import GrantError, UsageError
 from moat.providers.interface import AgentProvider, CredentialProvider
-from moat.providers.registry import get_agent, get_provider, grant_names
+from moat.providers.registry import (
+    agent_names,
+    get_agent,
+    get_provider,
+    grant_names,
+    register_commands,
+)
 
 
 @pytest.mark.parametrize("name", ["codex", "openai"])
@@ -36,10 +44,13 @@ def test_every_name_that_is_shown_is_known(name: str) -> None:
     [
         ("opnai", "did you mean openai?"),
         ("codx", "did you mean codex?"),
-        ("zzz", "known providers: codex, openai"),
-        ("", "known providers: codex, openai"),
-        ("OPENAI", "known providers: codex, openai"),
+        ("zzz", "known providers: codex, openai, mcp:NAME"),
+        ("", "known providers: codex, openai, mcp:NAME"),
+        ("OPENAI", "known providers: codex, openai, mcp:NAME"),
         ("../codex", "did you mean codex?"),
+        ("cdx:openai", "did you mean openai?"),
+        ("zzz:linear", "known providers: codex, openai, mcp:NAME"),
+        ("mcp", "known providers: codex, openai, mcp:NAME"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(name: str, hint: str) -> None:
@@ -56,3 +67,38 @@ def test_codex_is_an_agent() -> None:
     assert get_provider("codex").grant_ref == agent.grant_ref
     with pytest.raises(UsageError):
         get_agent("claud")
+
+
+def test_a_family_has_a_provider_for_each_name() -> None:
+    """What stands behind the colon is the family's to judge."""
+    assert "mcp:linear" == get_provider("mcp:linear").grant_ref
+    with pytest.raises(UsageError):
+        get_provider("mcp:")
+
+
+def test_a_family_is_no_agent() -> None:
+    """A credential that no agent of ours logs in with cannot be run."""
+    with pytest.raises(GrantError, match="no agent") as caught:
+        get_agent("mcp:linear")
+    assert "agents: codex" == caught.value.hint
+
+
+class Table:
+    """A CommandTable that keeps what is added."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, str, str]] = []
+
+    def add(self, name: str, help: str, module: str) -> None:
+        self.rows.append((name, help, module))
+
+
+def test_agents_bring_their_commands() -> None:
+    """Each agent adds its own: a name, a line, and a module that is there and has a `main`."""
+    table = Table()
+    register_commands(table)
+    assert agent_names() == [name for name, _, _ in table.rows]
+    (row,) = table.rows
+    assert ("codex", "run the OpenAI Codex CLI in a box on a workspace") == row[:2]
+    assert "moat.cli.commands.codex" == row[2]
+    assert find_spec(row[2]) is not None

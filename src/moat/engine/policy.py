@@ -12,14 +12,18 @@ from typing import Literal
 from moat.core.hosts import Destination, HostPattern
 from moat.engine.messages import Request
 
-Source = Literal["agent", "grant", "option", "settings"]
+Source = Literal["agent", "grant", "option", "project", "settings"]
 
 _SOURCES: dict[Source, str] = {
     "agent": "the agent needs it",
     "grant": "a grant is bound to it",
     "option": "--allow-host",
+    "project": "moat.yaml",
     "settings": "network.allow in config.yaml",
 }
+
+
+_NAMED_BY_THE_PERSON = ("option", "project", "settings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class Rule:
         needs is https, and so is port 443.
         """
         if destination.scheme == "http":
-            named = self.source in ("option", "settings") and self.pattern.port != 443
+            named = self.source in _NAMED_BY_THE_PERSON and self.pattern.port != 443
             return named and self.pattern.matches(destination)
         return self.pattern.matches(destination)
 
@@ -59,14 +63,21 @@ class Verdict:
     @property
     def rule_name(self) -> str:
         """The deciding rule as a person reads it."""
-        return str(self.rule) if self.rule is not None else "deny by default"
+        if self.rule is not None:
+            return str(self.rule)
+        return "allow by default (permissive)" if self.allowed else "deny by default"
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The rules of one run."""
+    """The rules of one run; `permissive` lets through what no rule names.
+
+    Addresses that are not public are out of reach all the same: only a rule that names a local
+    service leads there.
+    """
 
     rules: tuple[Rule, ...] = ()
+    permissive: bool = False
 
     def decide(self, request: Request) -> Verdict:
         """Judge one request; a pure function of the request and the rules."""
@@ -74,8 +85,11 @@ class Policy:
         for rule in self.rules:
             if rule.allows(destination):
                 return Verdict(allowed=True, reason="allowed by a rule", rule=rule)
+        unspoken = destination.scheme == "http" and destination.port == 443
+        if self.permissive and not unspoken:
+            return Verdict(allowed=True, reason="the policy is permissive")
         nearest = self._nearest(destination.host)
-        if destination.scheme == "http" and destination.port == 443:
+        if unspoken:
             reason = "plain http is not spoken to port 443"
         elif nearest is not None and nearest.pattern.host == destination.host:
             reason = f"no rule allows {destination.host} on port {destination.port}"

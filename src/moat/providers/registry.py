@@ -6,35 +6,61 @@ import difflib
 from importlib import import_module
 
 from moat.errors import GrantError, UsageError
-from moat.providers.interface import AgentProvider, CredentialProvider
+from moat.providers.interface import AgentProvider, CommandTable, CredentialProvider
 
 # Imported when asked for: a command loads no provider it does not use.
 _MODULES = {"codex": "moat.providers.codex"}
 _ALIASES = {"openai": "codex"}
+# Of `PREFIX:REST`, the module whose `provider_for(REST)` knows.
+_FAMILIES = {"mcp": "moat.providers.mcp"}
 
 
 def grant_names() -> list[str]:
-    """What can be granted, under the names people use."""
+    """What can be granted by one name, under the names people use; families are not among them."""
     return sorted({get_provider(name).grant_ref for name in _MODULES})
 
 
+def agent_names() -> list[str]:
+    """The agents that can be run."""
+    return [name for name in sorted(_MODULES) if isinstance(get_provider(name), AgentProvider)]
+
+
 def get_provider(name: str) -> CredentialProvider:
-    """The provider of a name or alias. Raises UsageError naming the nearest known one."""
+    """The provider of a name, an alias, or a name of a family such as `mcp:linear`.
+
+    Raises UsageError, naming the nearest known one.
+    """
+    prefix, colon, rest = name.partition(":")
+    if colon and prefix in _FAMILIES:
+        of_family: CredentialProvider = import_module(_FAMILIES[prefix]).provider_for(rest)
+        return of_family
     canonical = _ALIASES.get(name, name)
     if canonical not in _MODULES:
-        known = sorted({*_MODULES, *_ALIASES})
-        near = difflib.get_close_matches(name, known, n=1)
-        raise UsageError(
-            f"there is no provider {name!r}",
-            hint=f"did you mean {near[0]}?" if near else f"known providers: {', '.join(known)}",
-        )
+        raise UsageError(f"there is no provider {name!r}", hint=_nearest(name))
     provider: CredentialProvider = import_module(_MODULES[canonical]).PROVIDER
     return provider
 
 
 def get_agent(name: str) -> AgentProvider:
-    """The agent of a name. Raises GrantError."""
+    """The agent of a name. Raises UsageError for no provider, GrantError for one that is none."""
     provider = get_provider(name)
     if not isinstance(provider, AgentProvider):
-        raise GrantError(f"{name} is no agent that can be run")
+        raise GrantError(
+            f"{name} is no agent that can be run", hint=f"agents: {', '.join(agent_names())}"
+        )
     return provider
+
+
+def register_commands(root: CommandTable) -> None:
+    """Let each agent add its commands."""
+    for name in agent_names():
+        get_agent(name).register_cli(root)
+
+
+def _nearest(name: str) -> str:
+    known = sorted({*_MODULES, *_ALIASES})
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    families = (f"{prefix}:NAME" for prefix in sorted(_FAMILIES))
+    return f"known providers: {', '.join((*known, *families))}"

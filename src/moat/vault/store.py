@@ -16,7 +16,7 @@ from pathlib import Path
 
 from moat.errors import GrantError, MoatError
 from moat.files import ensure_private_dir, open_private_file, write_atomic
-from moat.vault.credential import Credential, from_document, to_document
+from moat.vault.credential import Credential, Facts, from_document, to_document
 from moat.vault.keys import load_key, make_key
 
 FORMAT = 1
@@ -61,6 +61,10 @@ class Store:
         except FileNotFoundError:  # revoked since we looked
             raise self._missing(provider) from None
         return self._open(file, content, provider)
+
+    def describe(self, provider: str) -> Facts:
+        """What is known of a credential besides its secret. Raises as `get` does."""
+        return self.get(provider).facts
 
     def put(self, credential: Credential) -> None:
         """Store a credential in the place of an older one, which stays if this fails.

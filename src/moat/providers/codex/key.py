@@ -1,64 +1,73 @@
-"""Getting an OpenAI API key from a person, and asking OpenAI whether it is good."""
+"""The OpenAI API key: its form, where it comes from, and asking OpenAI whether it is good."""
 
 from __future__ import annotations
 
-import datetime
 import re
 
 from moat.config.settings import Upstream
-from moat.core.secret import Secret
 from moat.errors import GrantError
-from moat.providers.codex.constants import GRANT_REF
+from moat.providers.codex.account import Account
+from moat.providers.codex.constants import API_HOST, GRANT_REF
 from moat.providers.http import HttpFailed, get_status
-from moat.providers.interface import Granted, GrantIO
-from moat.vault.credential import Credential
+from moat.providers.interface import GrantIO
 
 VARIABLE = "OPENAI_API_KEY"
 VALIDATION_TIMEOUT = 30.0
 _KEY = re.compile(r"sk-[\x21-\x7e]+")
+_KEYS_PAGE = "platform.openai.com/api-keys"
+# The codes and messages with which the API refuses the account and not the key.
+_WRONG_ACCOUNT = (
+    b"mismatched_organization",
+    b"invalid_organization",
+    b"No such organization",
+    b"mismatched_project",
+    b"invalid_project",
+    b"No such project",
+)
 
 
-def acquire_key(io: GrantIO) -> Granted:
-    """Take the key from the environment or ask for it, then validate it. Raises GrantError."""
-    key, source = _obtain(io)
-    warnings = _validate(key, io.upstream)
-    credential = Credential(GRANT_REF, Secret(key), datetime.datetime.now(datetime.UTC))
-    return Granted(credential, source, warnings)
+def obtain_key(io: GrantIO) -> tuple[str, str]:
+    """A key and where it is from: the environment first, then a person. Raises GrantError.
 
-
-def _obtain(io: GrantIO) -> tuple[str, str]:
-    # An empty variable is as good as none, as everywhere.
-    if given := io.environ.get(VARIABLE):
+    A variable that holds nothing but space is as good as none.
+    """
+    if given := io.environ.get(VARIABLE, "").strip():
         return check_form(given), f"${VARIABLE}"
     if io.ask is None:
         raise GrantError(
             "there is no OpenAI API key, and no terminal to ask for one",
             hint=f"put it in the environment: {VARIABLE}=sk-… moat grant {GRANT_REF}",
         )
-    return check_form(io.ask("OpenAI API key (not shown): ")), "the prompt"
+    try:
+        answer = io.ask("OpenAI API key (not shown): ")
+    except EOFError:
+        raise GrantError("no key was given", hint=f"run: moat grant {GRANT_REF}") from None
+    return check_form(answer), "the prompt"
 
 
 def check_form(text: str) -> str:
     """The key without surrounding space. Raises GrantError if it cannot be one."""
     key = text.strip()
     if not key:
-        raise GrantError(
-            "the API key is empty", hint="keys are made at platform.openai.com/api-keys"
-        )
+        raise GrantError("the API key is empty", hint=f"keys are made at {_KEYS_PAGE}")
     if not _KEY.fullmatch(key):
         raise GrantError(
             'that is no OpenAI API key: they start with "sk-" and hold no spaces',
-            hint="keys are made at platform.openai.com/api-keys",
+            hint=f"keys are made at {_KEYS_PAGE}",
         )
     return key
 
 
-def _validate(key: str, upstream: Upstream) -> tuple[str, ...]:
+def validate(key: str, account: Account, upstream: Upstream) -> tuple[str, ...]:
+    """Ask OpenAI about a key: warnings for a good one. Raises GrantError for any other.
+
+    The request is the cheapest one there is, GET /v1/models.
+    """
     try:
         status, body = get_status(
-            "api.openai.com",
+            API_HOST.host,
             "/v1/models",
-            {"Authorization": f"Bearer {key}"},
+            {"Authorization": f"Bearer {key}", **account.headers()},
             upstream=upstream,
             timeout=VALIDATION_TIMEOUT,
         )
@@ -67,27 +76,33 @@ def _validate(key: str, upstream: Upstream) -> tuple[str, ...]:
             f"the key could not be validated: {failure}",
             hint="check the network, and upstream in config.yaml, then run: moat grant openai",
         ) from None
-    return judge(status, body)
+    return judge(status, body, account)
 
 
-def judge(status: int, body: bytes) -> tuple[str, ...]:
+def judge(status: int, body: bytes, account: Account) -> tuple[str, ...]:
     """What the answer to a validation means: warnings for a good key. Raises GrantError."""
     if status == 200:
         return ()
     if status == 429:
         return ("the key is valid, but OpenAI says its rate limit or quota is used up",)
+    # A restricted key may well do all that Codex needs.
     if status == 403 and b"api.model.read" in body:
         return ("the key is valid, but may not list models, so it was not fully checked",)
+    if status in (401, 403) and account.ids and any(word in body for word in _WRONG_ACCOUNT):
+        raise GrantError(
+            f"OpenAI says that the key does not go with {account} ({status})",
+            hint="see which the key belongs to at platform.openai.com/settings/organization, or "
+            "leave the option out",
+        )
     if status == 401:
         raise GrantError(
             "OpenAI rejected the key (401)",
-            hint="check that it was copied whole and has not been revoked: "
-            "platform.openai.com/api-keys",
+            hint=f"check that it was copied whole and has not been revoked: {_KEYS_PAGE}",
         )
     if status == 403:
         raise GrantError(
             "OpenAI refused the key (403): it lacks permission, or its country is not served",
-            hint="check the permissions of the key at platform.openai.com/api-keys",
+            hint=f"check the permissions of the key at {_KEYS_PAGE}",
         )
     raise GrantError(
         f"OpenAI answered {status} when asked about the key",

@@ -1,0 +1,143 @@
+"""Credentials of remote MCP servers: any token, bound when it is granted to one server.
+
+Which server a token goes to, and in which header, is said by the person who grants it and by
+nobody later: a project's moat.yaml can ask for the grant, but cannot send it elsewhere.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from moat.core.hosts import Destination, HostPattern
+from moat.core.secret import Secret
+from moat.errors import GrantError, UsageError
+from moat.providers.interface import Granted, GrantIO, GrantOption, MountConfig, ProxyConfigurer
+from moat.vault.credential import Credential, Facts
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+# RFC 9110 section 5.6.2.
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+_TOKEN = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+# What frames a request or names its place is not a credential's to set.
+_FRAMING = frozenset(
+    {"connection", "content-length", "expect", "host", "te", "trailer", "transfer-encoding",
+     "upgrade"}
+)  # fmt: skip
+
+
+def provider_for(name: str) -> Provider:
+    """The provider of `mcp:NAME`. Raises UsageError."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"mcp:{name} is no grant: a server's name has small letters, digits, - and _",
+            hint="for example: moat grant mcp:linear --url https://mcp.linear.app/mcp",
+        )
+    return Provider(name)
+
+
+class Provider:
+    """The token of one remote MCP server."""
+
+    description = "token of a remote MCP server"
+    grant_options = (
+        GrantOption("url", "URL", "the server the token is for; it goes nowhere else"),
+        GrantOption("header", "NAME", "the header it goes into (Authorization, as Bearer)"),
+    )
+
+    def __init__(self, server: str) -> None:
+        self.name = "mcp"
+        self.grant_ref = f"mcp:{server}"
+        self._server = server
+
+    @property
+    def variable(self) -> str:
+        """The environment variable a token is taken from."""
+        return f"MCP_{self._server.upper().replace('-', '_')}_TOKEN"
+
+    def grant(self, io: GrantIO) -> Granted:
+        """Get the token from the environment or the person. Raises GrantError or UsageError.
+
+        It is not validated: what a server takes, only its own protocol says.
+        """
+        metadata = {"origin": self._origin(io.options), "header": _header(io.options)}
+        token, source = self._token(io)
+        now = datetime.datetime.now(datetime.UTC)
+        return Granted(
+            Credential(self.grant_ref, Secret(token), now, metadata=metadata),
+            source,
+            (f"{metadata['origin']} was not asked whether it is good",) if io.validate else (),
+        )
+
+    def _origin(self, options: Mapping[str, str]) -> str:
+        example = f"moat grant {self.grant_ref} --url https://HOST/mcp"
+        url = options.get("url")
+        if not url:
+            raise UsageError("which server is it for?", hint=f"name it: {example}")
+        if not url.startswith("https://"):
+            raise UsageError(
+                f"{url} is not https, and a credential goes over nothing else",
+                hint=f"for example: {example}",
+            )
+        authority = re.split(r"[/?#]", url.removeprefix("https://"), maxsplit=1)[0]
+        try:
+            return str(Destination.parse("https", authority))
+        except ValueError as error:
+            raise UsageError(f"--url: {error}", hint=f"for example: {example}") from None
+
+    def _token(self, io: GrantIO) -> tuple[str, str]:
+        if given := io.environ.get(self.variable, "").strip():
+            source = f"${self.variable}"
+        elif io.ask is not None:
+            given, source = io.ask(f"Token of {self._server} (not shown): ").strip(), "the prompt"
+        else:
+            raise GrantError(
+                f"there is no token for {self.grant_ref}, and no terminal to ask for one",
+                hint=f"put it in the environment: {self.variable}",
+            )
+        if not _TOKEN.fullmatch(given):
+            raise GrantError(
+                "that is no token: it is empty, or holds what cannot stand in a header",
+                hint="check that it was copied whole, without line ends",
+            )
+        return given, source
+
+    def configure_proxy(self, proxy: ProxyConfigurer, facts: Facts) -> None:
+        """The token goes to the server it was granted for, in the header said then."""
+        origin = Destination.parse("https", facts.metadata["origin"].removeprefix("https://"))
+        header = facts.metadata["header"]
+        bearer = header.lower() == "authorization"
+        proxy.inject(
+            HostPattern(origin.host, origin.port),
+            header,
+            format="Bearer {}" if bearer else "{}",
+            strips=("Authorization", "Cookie"),
+        )
+
+    def container_env(self, facts: Facts) -> Mapping[str, str]:  # noqa: ARG002  # as the protocol
+        """Nothing: the agent's own settings hold the placeholder."""
+        return {}
+
+    def container_mounts(
+        self,
+        facts: Facts,  # noqa: ARG002
+        container_home: str,  # noqa: ARG002
+    ) -> tuple[MountConfig, ...]:
+        """Nothing."""
+        return ()
+
+    def implied_dependencies(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    def cleanup(self, path: Path) -> None:
+        """Nothing was made."""
+
+
+def _header(options: Mapping[str, str]) -> str:
+    header = options.get("header") or "Authorization"
+    if not _HEADER.fullmatch(header) or header.lower() in _FRAMING:
+        raise UsageError(f"{header!r} is no header a token can go into")
+    return header
