@@ -22,10 +22,11 @@ PROXY_PORT = 3128
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A file or directory of the host, seen read-only in the box at `target`."""
+    """A file or directory of the host, seen in the box at `target`; read-only unless said."""
 
     source: Path
     target: str
+    writable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ class BoxSpec:
 
     `environment` is all there is of it; `etc` holds the generated files of /etc by name;
     `terminal` is the size (rows, columns) of the terminal to run on, None for three pipes;
-    `umask` is the person's, for the files that the command makes.
+    `umask` is the person's, for the files that the command makes. `protected` are names of files
+    of the workspace that the box sees but cannot change or replace.
     """
 
     workspace: Path
@@ -44,6 +46,7 @@ class BoxSpec:
     etc: Path
     terminal: tuple[int, int] | None
     umask: int = 0o022
+    protected: tuple[str, ...] = ()
 
 
 class Box(Protocol):

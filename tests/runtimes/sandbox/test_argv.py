@@ -22,6 +22,7 @@ SPEC = BoxSpec(
     mounts=(
         Mount(Path("/home/alice/.moat/tools/codex-cli/1.2.3"), "/opt/moat/codex-cli"),
         Mount(Path("/home/alice/.moat/runs/r/stage/codex-init"), "/moat/codex-init"),
+        Mount(Path("/home/alice/.moat/codex/sessions/p"), "/home/agent/.codex/sessions", True),
     ),
     etc=Path("/home/alice/.moat/runs/r/stage/etc"),
     terminal=None,
@@ -73,6 +74,12 @@ GOLDEN = f"""\
 --perms 0755
 --dir /etc/ssl
 --perms 0755
+--dir /home
+--perms 0700
+--dir /home/agent
+--perms 0700
+--dir /home/agent/.codex
+--perms 0755
 --dir /moat
 --perms 0755
 --dir /opt
@@ -88,6 +95,7 @@ GOLDEN = f"""\
 --ro-bind /usr/lib/moat/init.sh /moat/init
 --ro-bind /home/alice/.moat/tools/codex-cli/1.2.3 /opt/moat/codex-cli
 --ro-bind /home/alice/.moat/runs/r/stage/codex-init /moat/codex-init
+--bind /home/alice/.moat/codex/sessions/p /home/agent/.codex/sessions
 --bind /home/alice/project /workspace
 --remount-ro /proc
 --remount-ro /

@@ -157,7 +157,8 @@ def _parents(spec: BoxSpec) -> list[str]:
     parents = {str(parent) for target in targets for parent in PurePosixPath(target).parents}
     arguments: list[str] = []
     for parent in sorted(parents - {"/"}):
-        arguments += ["--perms", "0755", "--dir", parent]
+        mode = "0700" if PurePosixPath(parent).is_relative_to(HOME) else "0755"
+        arguments += ["--perms", mode, "--dir", parent]
     return arguments
 
 
@@ -173,9 +174,10 @@ def _etc(spec: BoxSpec) -> list[str]:
 def _mounts(spec: BoxSpec, init: str) -> list[str]:
     arguments = ["--ro-bind", init, "/moat/init"]
     for mount in spec.mounts:
-        arguments += ["--ro-bind", str(mount.source), mount.target]
+        how = "--bind" if mount.writable else "--ro-bind"
+        arguments += [how, str(mount.source), mount.target]
     # Last, and nothing beneath it: bubblewrap before 0.12 follows links a hostile workspace
-    # has planted when it mounts below it (CVE-2026-87766).
+    # has planted when it mounts below it (CVE-2026-87766). See `protect`.
     return [*arguments, "--bind", str(spec.workspace), WORKSPACE]
 
 

@@ -25,6 +25,7 @@ from moat.runtimes.sandbox.argv import (
 from moat.runtimes.sandbox.bwrap import explain_failure, find_bwrap
 from moat.runtimes.sandbox.devices import fix_devices
 from moat.runtimes.sandbox.netns import listen_in_netns
+from moat.runtimes.sandbox.protect import protect
 from moat.runtimes.sandbox.seccomp import filter_program
 
 INIT = Path(__file__).parent.parent / "init.sh"
@@ -76,6 +77,7 @@ class SandboxBox:
         self.stdout: int
         self.stderr: int | None = None
         self._terminal = spec.terminal is not None
+        self._protected = spec.protected
         self._spawn(spec)
 
     def _spawn(self, spec: BoxSpec) -> None:
@@ -167,6 +169,7 @@ class SandboxBox:
                     self._let_go_of_block()
                     await self._until_ready()
                     fix_devices(child)
+                    protect(child, self._protected)
                 except RuntimeUnavailable as error:
                     raise await self._explain(error) from None
                 self._main = self._find_main(child)
