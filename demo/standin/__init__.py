@@ -1,8 +1,8 @@
 """A strict stand-in for the OpenAI API, driven by a script instead of a model."""
 
 from .faults import Cut, Fault, Stall, Status
-from .script import Say, Shell, Turn
+from .script import Call, Say, Shell, Turn
 from .seen import Seen
 from .server import StandIn
 
-__all__ = ["Cut", "Fault", "Say", "Seen", "Shell", "Stall", "StandIn", "Status", "Turn"]
+__all__ = ["Call", "Cut", "Fault", "Say", "Seen", "Shell", "Stall", "StandIn", "Status", "Turn"]

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from .conversation import ShellTool
-from .script import Say, Shell, Turn
+from .script import Call, Say, Shell, Turn
 
 Event = dict[str, Any]
 Item = dict[str, Any]
@@ -23,13 +23,9 @@ def item_for(turn: Turn, shell: ShellTool | None, *, ident: str) -> Item:
             part = {"type": "output_text", "text": text, "annotations": []}
             return _item("message", f"msg_{ident}", role="assistant", content=[part])
         case Shell(command), "exec":
-            return _item(
-                "custom_tool_call",
-                f"ctc_{ident}",
-                call_id=f"call_{ident}",
-                name="exec",
-                input=javascript(command),
-            )
+            return _program(javascript(command), ident)
+        case Call(server, tool, arguments), "exec":
+            return _program(f"text(await tools.mcp__{server}__{tool}({arguments}))", ident)
         case Shell(command), "exec_command":
             return _item(
                 "function_call",
@@ -39,6 +35,12 @@ def item_for(turn: Turn, shell: ShellTool | None, *, ident: str) -> Item:
                 arguments=_arguments(command),
             )
     raise ValueError("a client that offers no shell cannot be asked for a command")
+
+
+def _program(source: str, ident: str) -> Item:
+    return _item(
+        "custom_tool_call", f"ctc_{ident}", call_id=f"call_{ident}", name="exec", input=source
+    )
 
 
 def javascript(command: str) -> str:

@@ -15,13 +15,25 @@ class Shell:
 
 
 @dataclass(frozen=True)
+class Call:
+    """The model calls a tool of an MCP server; the arguments are a JSON object.
+
+    Only to a client that runs JavaScript: others offer such tools in ways of their own.
+    """
+
+    server: str
+    tool: str
+    arguments: str = "{}"
+
+
+@dataclass(frozen=True)
 class Say:
     """The model says this and gives the word back to the user."""
 
     text: str
 
 
-Turn = Shell | Say
+Turn = Shell | Call | Say
 
 HELLO: tuple[Turn, ...] = (
     Shell("echo hello from the stand-in"),

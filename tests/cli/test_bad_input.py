@@ -118,11 +118,12 @@ def test_an_unknown_provider_is_told(cli: Cli, arguments: list[str]) -> None:
 def test_an_unknown_provider_in_an_option_is_told(cli: Cli) -> None:
     """The same for a run."""
     done = cli.run("run", "-g", "gthub", "--", "true")
-    assert "known providers: codex, openai" == said(done, 2, "there is no provider 'gthub'")
+    hint = said(done, 2, "there is no provider 'gthub'")
+    assert "known providers: codex, openai, mcp:NAME" == hint
     assert set() == below(cli.home)
 
 
-@pytest.mark.parametrize("key", ["key", "sk-", "sk-1 2", " ", "sk-1\nsk-2"])
+@pytest.mark.parametrize("key", ["key", "sk-", "sk-1 2", "sk-1\nsk-2"])
 def test_what_is_no_key_is_not_stored(cli: Cli, standin: RunningStandIn, key: str) -> None:
     """It is not even shown to OpenAI."""
     cli.point_at(standin)
@@ -134,7 +135,7 @@ def test_what_is_no_key_is_not_stored(cli: Cli, standin: RunningStandIn, key: st
 
 def test_without_a_key_the_variable_is_named(cli: Cli) -> None:
     """Where there is no terminal to ask at."""
-    for env in ({}, {"OPENAI_API_KEY": ""}):
+    for env in ({}, {"OPENAI_API_KEY": ""}, {"OPENAI_API_KEY": " \n"}):
         done = cli.run("grant", "openai", env=env)
         assert "OPENAI_API_KEY=sk-… moat grant openai" in said(done, 1, "no terminal to ask")
     assert set() == below(cli.home)

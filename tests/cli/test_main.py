@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from moat.cli.main import COMMANDS
+from moat.cli.main import all_commands
 from moat.version import __version__
 from support.cli import Cli
 
+COMMANDS = all_commands()
 SOURCES = Path(__file__).parent.parent.parent / "src" / "moat"
 
 
@@ -31,6 +32,13 @@ def helps() -> dict[str, str]:
         )
         assert (0, "") == (done.returncode, done.stderr)
         printed[command] = done.stdout
+    for name in ("openai", "mcp:linear"):  # each credential has options of its own
+        printed["grant"] += subprocess.run(
+            [sys.executable, "-m", "moat.cli.main", "grant", name, "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
     return printed
 
 

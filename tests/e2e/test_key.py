@@ -151,7 +151,7 @@ WITHOUT_INJECTION = """
 import sys
 from moat.cli.main import main
 from moat.providers.codex.provider import Provider
-Provider.injections = lambda self: ()
+Provider.configure_proxy = lambda self, proxy, facts: None
 sys.exit(main(sys.argv[1:]))
 """
 

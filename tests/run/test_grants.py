@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from moat.core.secret import Secret
 from moat.errors import GrantError
+from moat.providers.interface import StagedFile
 from moat.run.grants import open_grants
+from moat.run.plan import Plan, build_plan
 from moat.vault.credential import Credential
 from moat.vault.store import Store
+from support.plans import PLAIN
 
 
 @pytest.fixture
@@ -49,3 +53,31 @@ def test_a_revoked_grant_stays_with_the_run(store: Store) -> None:
     grants = open_grants(store, ["openai"])
     store.remove("openai")
     assert Secret("sk-openai") == asyncio.run(grants.resolve("openai"))
+
+
+def plan_with(**changes: object) -> Plan:
+    return replace(build_plan("0123456789", PLAIN), **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("where", "changes"),
+    [
+        ("the variable A", {"environment": {"A": "x sk-openai y"}}),
+        ("the command", {"command": ("echo", "sk-openai")}),
+        ("~/.codex/config.toml", {"staged": {"codex": (StagedFile("config.toml", b"sk-openai"),)}}),
+        (".mcp.json", {"mcp_json": b'{"a": "sk-openai"}'}),
+    ],
+)
+def test_a_plan_that_holds_a_secret_is_refused(
+    store: Store, where: str, changes: dict[str, object]
+) -> None:
+    """Whoever put it there, and wherever: it would be in the box. It is not repeated."""
+    with pytest.raises(GrantError) as caught:
+        open_grants(store, ["openai"]).refuse_in(plan_with(**changes))
+    assert f"stands in {where}," in caught.value.message
+    assert "sk-openai" not in caught.value.message
+
+
+def test_a_plan_without_a_secret_is_good(store: Store) -> None:
+    """What belongs to no grant of the run is the person's to give."""
+    open_grants(store, ["openai"]).refuse_in(plan_with(environment={"A": "sk-other"}))

@@ -10,36 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moat.config.settings import Upstream
+from moat.config.project import Project, ProjectNetwork, RemoteServer
 from moat.errors import UsageError
 from moat.providers.codex import OPENAI_API_KEY_PLACEHOLDER, PROVIDER
-from moat.run.plan import PASSED_ON, InstalledTool, Wanted, build_plan
+from moat.providers.interface import AgentServer, AgentServers
+from moat.run.environment import PASSED_ON
+from moat.run.injections import injections_of
+from moat.run.kept import Kept
+from moat.run.plan import Wanted, build_plan
 from moat.runtimes.interface import Mount
+from support.plans import AGENT, CODEX, OPENAI, PLAIN
 
-CODEX = InstalledTool("codex-cli", "0.169.0", Path("/m/tools/codex-cli/0.169.0"), ("bin", "rg"))
-PLAIN = Wanted(
-    workspace=Path("/src/project"),
-    command=("npm", "test"),
-    providers=(),
-    agent=None,
-    agent_name=None,
-    tools=(),
-    allow_options=(),
-    allow_settings=(),
-    upstream=Upstream(),
-    environ={},
-    terminal=None,
-    command_line="moat run",
-)
-AGENT = replace(
-    PLAIN,
-    command=(),
-    providers=(PROVIDER,),
-    agent=PROVIDER.set_up(prompt="do it", workspace="/workspace", arguments=()),
-    agent_name="codex",
-    tools=(CODEX,),
-    command_line="moat codex",
-)
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 PROXY = "http://127.0.0.1:3128"
 ENVIRONMENT = {
@@ -104,7 +85,7 @@ def test_codex_gets_what_it_needs_and_nothing_else() -> None:
     made = plan(AGENT)
     assert ("codex", "exec", "--skip-git-repo-check", "--", "do it") == made.command
     assert ("openai",) == made.grants
-    assert PROVIDER.injections() == made.injections
+    assert injections_of([PROVIDER], {"openai": OPENAI}) == made.injections
     assert (Mount(CODEX.directory, "/opt/moat/codex-cli"),) == made.mounts
     assert {"codex": ["auth.json", "config.toml"]} == {
         name: [file.name for file in files] for name, files in made.staged.items()
@@ -120,17 +101,25 @@ def test_codex_gets_what_it_needs_and_nothing_else() -> None:
 
 
 def test_rules_say_who_wanted_them() -> None:
-    """Agent, grant, option, settings: in this order, each under its own name."""
+    """Agent, grant, option, project, settings: in this order, each under its own name."""
+    network = ProjectNetwork(rules=("*.packages.example",))
     assert [
         "allow api.openai.com (a grant is bound to it)",
         "allow github.com (--allow-host)",
         "allow *.example.com:8443 (--allow-host)",
+        "allow *.packages.example (moat.yaml)",
+        "allow localhost:3000 (moat.yaml)",
         "allow 127.0.0.1:80 (network.allow in config.yaml)",
     ] == rules(
         PLAIN,
         providers=(PROVIDER,),
+        facts={"openai": OPENAI},
         allow_options=("GitHub.com", "*.example.com:8443"),
         allow_settings=("127.0.0.1:80",),
+        project=Project(network=network),
+        servers=AgentServers(
+            remote=(AgentServer(RemoteServer("here", "http://localhost:3000/mcp")),)
+        ),
     )
 
 
@@ -176,10 +165,10 @@ def test_a_provider_cannot_change_the_way_out_either() -> None:
     """Placeholders come first; what leads to the proxy has the last word."""
 
     class Odd(type(PROVIDER)):  # type: ignore[misc]
-        def box_environment(self) -> dict[str, str]:
+        def container_env(self, facts: Any) -> dict[str, str]:
             return {"HTTPS_PROXY": "http://evil", "SSL_CERT_FILE": "/evil", "A_KEY": "placeholder"}
 
-    made = plan(PLAIN, providers=(Odd(),)).environment
+    made = plan(PLAIN, providers=(Odd(),), facts={"openai": OPENAI}).environment
     assert ENVIRONMENT | {"A_KEY": "placeholder"} == made
 
 
@@ -188,3 +177,22 @@ def test_a_plan_changes_nothing_it_was_given() -> None:
     environ = {"TERM": "xterm"}
     assert plan(AGENT, environ=environ) == plan(AGENT, environ=environ)
     assert {"TERM": "xterm"} == environ
+
+
+def test_deny_is_the_default(tmp_path: Path) -> None:
+    """Only a project that says so is let out without a rule."""
+    assert not plan(PLAIN).policy.permissive
+    permissive = Project(network=ProjectNetwork(policy="permissive"))
+    assert plan(PLAIN, project=permissive).policy.permissive
+
+
+def test_the_rest_is_passed_through() -> None:
+    """What was typed comes before the project's own: name, mounts, what is kept and protected."""
+    mounts, kept = (Mount(Path("/d"), "/data"),), (Kept(Path("/k"), ".codex/sessions"),)
+    made = plan(AGENT, name="mine", mounts=mounts, kept=kept, protected=("moat.yaml",))
+    assert (Mount(CODEX.directory, "/opt/moat/codex-cli"), *mounts) == made.mounts
+    assert ("mine", kept, ("moat.yaml",)) == (made.name, made.kept, made.protected)
+    assert ("its", "mine") == (
+        plan(AGENT, project=Project(name="its")).name,
+        plan(AGENT, name="mine", project=Project(name="its")).name,
+    )

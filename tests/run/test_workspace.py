@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from moat.errors import UsageError
-from moat.run.workspace import resolve_workspace
+from moat.run.workspace import Guarded, resolve_workspace
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def resolve(world: Path, given: str, moat_home: str = "homes/me/.moat") -> Path:
     homes = [world / "home", world / "elsewhere"]
-    return resolve_workspace(given, user_homes=homes, moat_home=world / moat_home)
+    return resolve_workspace(given, guarded=Guarded(tuple(homes), world / moat_home))
 
 
 def refused(world: Path, given: str, **where: str) -> str:
@@ -131,7 +131,7 @@ def test_a_home_that_is_not_known_hides_nothing(world: Path) -> None:
     """Without a home directory all else is refused as ever."""
     for given in ("/", "/etc", str(world / "homes/me/.moat")):
         with pytest.raises(UsageError, match="is refused"):
-            resolve_workspace(given, user_homes=[], moat_home=world / "homes/me/.moat")
+            resolve_workspace(given, guarded=Guarded((), world / "homes/me/.moat"))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to root")
@@ -171,16 +171,12 @@ def test_moats_own_program_is_no_workspace(
     (own / "sub").mkdir(parents=True)
     homes = [world / "home"]
     with pytest.raises(UsageError, match="Moat's own program"):
-        resolve_workspace(
-            given, user_homes=homes, moat_home=world / "homes/me/.moat", own_code=[own]
-        )
+        resolve_workspace(given, guarded=Guarded(tuple(homes), world / "homes/me/.moat", (own,)))
 
 
 def test_a_folder_beside_moats_own_program_is_good(world: Path) -> None:
     """As in a tool's own repository, below a folder of its own."""
     own = world / "homes/me/src/moat"
     own.mkdir(parents=True)
-    found = resolve_workspace(
-        ".", user_homes=[], moat_home=world / "homes/me/.moat", own_code=[own]
-    )
+    found = resolve_workspace(".", guarded=Guarded((), world / "homes/me/.moat", (own,)))
     assert world / "homes/me/src/project" == found

@@ -112,3 +112,8 @@ class Cli:
         """Grant the key, as a person does."""
         done = self.run("grant", "openai", env={"OPENAI_API_KEY": key})
         assert done.returncode == 0, done.stderr
+
+    def grant_unasked(self, key: str = REAL_KEY) -> None:
+        """Grant the key where there is nobody to validate it."""
+        done = self.run("grant", "openai", "--no-validate", env={"OPENAI_API_KEY": key})
+        assert done.returncode == 0, done.stderr

@@ -1,6 +1,6 @@
 """The command `moat`: finds the command that was typed, and ends with its exit code.
 
-Nothing is imported before it is needed; `moat --help` answers from this file alone.
+Nothing is imported before it is needed.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-# The words a person types, with one line each; the module is `moat.cli.commands.NAME`.
+# The words a person types, with one line each; the module is `moat.cli.commands.NAME`. Those of
+# agents are their providers' (`all_commands`).
 COMMANDS = {
-    "codex": "run the OpenAI Codex CLI in a box on a workspace",
     "run": "run any command in the same box",
     "grant": "store a credential, or list what is stored",
     "revoke": "remove a stored credential",
@@ -87,25 +87,40 @@ def _run(arguments: list[str]) -> int:
     name, *rest = arguments
     if name in ("-V", "--version"):
         name = "version"
-    if name not in COMMANDS:
-        from moat.errors import UsageError
-
-        raise UsageError(f"there is no command {name!r}", hint=_nearest(name))
-    command = _load(name)
+    command = _load(_module(name))
     try:
         return command(rest)
     except SystemExit as ended:  # how argparse ends once it has printed its help
         return int(ended.code or 0)
 
 
-def _load(name: str) -> Callable[[list[str]], int]:
+def _module(name: str) -> str:
+    if name in COMMANDS:
+        return f"moat.cli.commands.{name}"
+    from moat.providers.commands import AGENT_COMMANDS
+
+    if name not in AGENT_COMMANDS:
+        from moat.errors import UsageError
+
+        raise UsageError(f"there is no command {name!r}", hint=_nearest(name))
+    return AGENT_COMMANDS[name][1]
+
+
+def all_commands() -> dict[str, str]:
+    """Every word a person can type, with one line about it."""
+    from moat.providers.commands import AGENT_COMMANDS
+
+    return {name: line for name, (line, _) in AGENT_COMMANDS.items()} | COMMANDS
+
+
+def _load(module: str) -> Callable[[list[str]], int]:
     """Import a command. A Ctrl-C waits meanwhile: Python may lose it in the midst of an import."""
     import signal
     from importlib import import_module
 
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        command: Callable[[list[str]], int] = import_module(f"moat.cli.commands.{name}").main
+        command: Callable[[list[str]], int] = import_module(module).main
         return command
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -117,7 +132,7 @@ def _help() -> str:
         "",
         "usage: moat COMMAND [OPTIONS]",
         "",
-        *(f"  {name:<9} {text}" for name, text in COMMANDS.items()),
+        *(f"  {name:<9} {text}" for name, text in all_commands().items()),
         "",
         "moat COMMAND --help says more. Moat's files are in $MOAT_HOME, or ~/.moat.",
     ]
@@ -127,7 +142,7 @@ def _help() -> str:
 def _nearest(name: str) -> str:
     import difflib
 
-    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    near = difflib.get_close_matches(name, all_commands(), n=1)
     return f"did you mean: moat {near[0]}" if near else "run: moat --help"
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from moat.config.paths import Home, ensure_home, moat_home
 from moat.config.settings import Settings, load_settings
 from moat.errors import UsageError
+
+if TYPE_CHECKING:
+    from moat.cli.start import Asked
 
 
 class Parser(argparse.ArgumentParser):
@@ -61,12 +64,67 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print data for a program")
 
 
-def add_network(parser: argparse.ArgumentParser) -> None:
-    """The option --allow-host."""
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """The options of everything that starts a run."""
+    several: dict[str, Any] = {"action": "append", "default": []}
+    parser.add_argument(
+        "-g",
+        "--grant",
+        **several,
+        metavar="NAME",
+        help="put this credential into requests to its host; may be repeated",
+    )
     parser.add_argument(
         "--allow-host",
-        action="append",
-        default=[],
+        **several,
         metavar="HOST[:PORT]",
         help="let the run reach a host, or *.DOMAIN; may be repeated",
     )
+    parser.add_argument(
+        "-e",
+        "--env",
+        **several,
+        metavar="NAME[=VALUE]",
+        help="set a variable in the box, or give it the value it has here; may be repeated",
+    )
+    parser.add_argument(
+        "-m",
+        "--mount",
+        **several,
+        metavar="SOURCE:TARGET[:rw]",
+        help="show a file or directory in the box, read-only unless :rw; may be repeated",
+    )
+    parser.add_argument("-n", "--name", metavar="NAME", help="what to call the run")
+    parser.add_argument("--trust", action="store_true", help="agree to the project's moat.yaml")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show what the run would be, and start nothing"
+    )
+    parser.add_argument("--json", action="store_true", help="with --dry-run: as data")
+
+
+def asked_of(args: argparse.Namespace, **more: Any) -> Asked:
+    """What was typed, from the options that every run has."""
+    from moat.cli.start import Asked
+
+    if args.json and not args.dry_run:
+        raise UsageError("--json goes with --dry-run", hint="leave it out, or add --dry-run")
+    return Asked(
+        workspace=args.workspace,
+        grants=tuple(args.grant),
+        allow=tuple(args.allow_host),
+        env=tuple(args.env),
+        mounts=tuple(args.mount),
+        name=args.name,
+        trust=args.trust,
+        dry_run=args.dry_run,
+        as_json=args.json,
+        **more,
+    )
+
+
+def split_at_dashes(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """What stands before the two dashes, and what behind them."""
+    if "--" not in arguments:
+        return arguments, []
+    cut = arguments.index("--")
+    return arguments[:cut], arguments[cut + 1 :]

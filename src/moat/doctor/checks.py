@@ -9,7 +9,7 @@ import shutil
 import ssl
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from moat.config.paths import Home, ensure_home
@@ -20,6 +20,7 @@ from moat.core.redact import printable
 from moat.doctor.interface import Check
 from moat.errors import MoatError, system_error
 from moat.files import check_private_file
+from moat.providers.interface import DoctorSectionProtocol
 from moat.runtimes.etc import etc_files
 from moat.runtimes.interface import BoxSpec
 from moat.runtimes.sandbox.bwrap import bwrap_version, find_bwrap
@@ -29,8 +30,28 @@ from moat.tools.install import find_installed
 from moat.vault.store import Store
 
 
+def codex_section(home: Home) -> DoctorSectionProtocol:
+    """What the Codex provider has to say."""
+    from moat.providers.codex import DoctorSection
+
+    return DoctorSection(pinned=CODEX_CLI.version, installed=find_installed(CODEX_CLI, home.root))
+
+
+# Besides Moat's own checks, in the order they are shown.
+SECTIONS: tuple[Callable[[Home], DoctorSectionProtocol], ...] = (codex_section,)
+
+
+def run_sections(home: Home) -> list[tuple[str, list[Finding]]]:
+    """Every finding, by the name of its section."""
+    found = [("Moat", run_checks(home))]
+    for make in SECTIONS:
+        section = make(home)
+        found.append((section.name, section.findings()))
+    return found
+
+
 def run_checks(home: Home) -> list[Finding]:
-    """Every finding. A check that meets an error makes a finding of it."""
+    """What Moat's own checks find. A check that meets an error makes a finding of it."""
     findings: list[Finding] = []
     for subject, check in CHECKS:
         try:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from moat.core.secret import Secret
 from moat.errors import GrantError
+from moat.run.plan import Plan
 from moat.vault.store import Store
 
 
@@ -20,12 +21,43 @@ class OpenedGrants:
         """Every secret, to be masked in what is recorded."""
         return list(self._secrets.values())
 
+    def refuse_in(self, plan: Plan) -> None:
+        """Refuse a plan that would bring a secret into the box. Raises GrantError.
+
+        The person may have put it there themselves, in a variable or a task; what it is wanted for
+        the placeholder does as well.
+        """
+        for name, secret in self._secrets.items():
+            value = secret.reveal()
+            where = _find(value, plan)
+            if where is not None:
+                raise GrantError(
+                    f"the secret of grant {name} itself stands in {where}, and no secret enters "
+                    "a box",
+                    hint="leave it out: it is put into requests on their way",
+                )
+
     async def resolve(self, grant: str) -> Secret:
         """The secret of a grant. Raises GrantError."""
         try:
             return self._secrets[grant]
         except KeyError:
             raise GrantError(f"the run has no grant {grant}") from None
+
+
+def _find(value: str, plan: Plan) -> str | None:
+    for variable, text in plan.environment.items():
+        if value in text:
+            return f"the variable {variable}"
+    if any(value in part for part in plan.command):
+        return "the command"
+    for folder, files in plan.staged.items():
+        for file in files:
+            if value.encode() in file.content:
+                return f"~/.{folder}/{file.name}"
+    if value.encode() in (plan.mcp_json or b""):
+        return ".mcp.json"
+    return None
 
 
 def open_grants(store: Store, grants: Iterable[str]) -> OpenedGrants:

@@ -6,34 +6,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from moat.config.project import Project
 from moat.config.settings import Upstream
 from moat.core.hosts import HostPattern
 from moat.engine.inject import Injection
 from moat.engine.policy import Policy, Rule
 from moat.errors import UsageError
-from moat.providers.interface import AgentSetup, CredentialProvider, StagedFile
-from moat.runtimes.interface import CA_BUNDLE, HOME, PROXY_HOST, PROXY_PORT, USER, Mount
-
-# What of the person's environment is about the terminal and not about the person.
-PASSED_ON = ("COLORTERM", "FORCE_COLOR", "LANG", "LC_ALL", "LC_CTYPE", "NO_COLOR", "TERM", "TZ")
-
-_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-# Every common tool's way of being told whom to trust.
-_CA_VARIABLES = (
-    "CARGO_HTTP_CAINFO",
-    "CODEX_CA_CERTIFICATE",
-    "CURL_CA_BUNDLE",
-    "DENO_CERT",
-    "GIT_SSL_CAINFO",
-    "NODE_EXTRA_CA_CERTS",
-    "PIP_CERT",
-    "REQUESTS_CA_BUNDLE",
-    "SSL_CERT_FILE",
-)
+from moat.providers.interface import AgentServers, AgentSetup, CredentialProvider, StagedFile
+from moat.run.environment import SYSTEM_PATH, box_environment
+from moat.run.injections import check_servers, destination_of, injections_of
+from moat.run.kept import Kept
+from moat.runtimes.interface import Mount
+from moat.vault.credential import Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +40,19 @@ class InstalledTool:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What was asked for: by options, by the person's settings, by what is attached.
+    """What was asked for: by options, project and settings, and by what is attached.
 
-    `agent` is the setup of the agent to be run, None for a plain command. `terminal` is the
-    size of the terminal to run on, None for pipes. `command_line` is how the person would start
-    this again, without its arguments.
+    `agent` is the setup of the agent to be run, None for a plain command; `servers` are the MCP
+    servers it was set up with. `facts` are those of the providers' grants. `env` and `mounts` are
+    of options and already checked, as are the project's mounts in `mounts`. `terminal` is the size
+    of the terminal to run on, None for pipes. `command_line` is how the person would start this
+    again, without its arguments. `protected` are names of files the box may not change.
     """
 
     workspace: Path
     command: tuple[str, ...]
     providers: tuple[CredentialProvider, ...]
+    facts: Mapping[str, Facts]
     agent: AgentSetup | None
     agent_name: str | None
     tools: tuple[InstalledTool, ...]
@@ -72,20 +62,35 @@ class Wanted:
     environ: Mapping[str, str]
     terminal: tuple[int, int] | None
     command_line: str
+    name: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
+    kept: tuple[Kept, ...] = ()
+    servers: AgentServers = field(default_factory=AgentServers)
+    project: Project = field(default_factory=Project)
+    protected: tuple[str, ...] = ()
+    mcp_json: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One run, decided."""
+    """One run, decided.
+
+    `kept` are directories that outlive it; `mcp_json` is written to the workspace if there is any.
+    """
 
     run: str
+    name: str | None
     command_line: str
     agent: str | None
     workspace: Path
     command: tuple[str, ...]
     environment: Mapping[str, str]
     mounts: tuple[Mount, ...]
+    kept: tuple[Kept, ...]
+    protected: tuple[str, ...]
     staged: Mapping[str, tuple[StagedFile, ...]]
+    mcp_json: bytes | None
     grants: tuple[str, ...]
     policy: Policy
     injections: tuple[Injection, ...]
@@ -95,19 +100,40 @@ class Plan:
 
 
 def build_plan(run: str, wanted: Wanted) -> Plan:
-    """Decide what a run will be. Raises UsageError for an option that makes no sense."""
-    staged = wanted.agent.staged if wanted.agent else {}
-    injections = tuple(item for provider in wanted.providers for item in provider.injections())
-    policy = Policy(tuple(_rules(wanted, injections)))
+    """Decide what a run will be.
+
+    Raises UsageError for an option that makes no sense, ConfigError for a server that cannot be.
+    """
+    injections = injections_of(wanted.providers, wanted.facts)
+    check_servers(wanted.servers.remote, injections)
+    policy = Policy(
+        tuple(_rules(wanted, injections)),
+        permissive=wanted.project.network.policy == "permissive",
+    )
+    tool_path = [f"{tool.target}/{folder}" for tool in wanted.tools for folder in tool.path]
     return Plan(
         run=run,
+        name=wanted.name or wanted.project.name,
         command_line=wanted.command_line,
         agent=wanted.agent_name,
         workspace=wanted.workspace,
         command=wanted.agent.command if wanted.agent else wanted.command,
-        environment=_environment(wanted, policy),
-        mounts=tuple(Mount(tool.directory, tool.target) for tool in wanted.tools),
-        staged=staged,
+        environment=box_environment(
+            wanted.environ,
+            placeholders=[
+                provider.container_env(wanted.facts[provider.grant_ref])
+                for provider in wanted.providers
+            ],
+            project=wanted.project.env,
+            options=wanted.env,
+            path=[*tool_path, SYSTEM_PATH],
+            policy=policy,
+        ),
+        mounts=(*(Mount(tool.directory, tool.target) for tool in wanted.tools), *wanted.mounts),
+        kept=wanted.kept,
+        protected=wanted.protected,
+        staged=wanted.agent.staged if wanted.agent else {},
+        mcp_json=wanted.mcp_json,
         grants=tuple(provider.grant_ref for provider in wanted.providers),
         policy=policy,
         injections=injections,
@@ -125,6 +151,11 @@ def _rules(wanted: Wanted, injections: Iterable[Injection]) -> Iterable[Rule]:
         yield Rule(injection.pattern, "grant")
     for text in wanted.allow_options:
         yield Rule(_pattern(text), "option")
+    for text in wanted.project.network.rules:
+        yield Rule(HostPattern.parse(text), "project")
+    for entry in wanted.servers.remote:
+        place = destination_of(entry.server.url)
+        yield Rule(HostPattern(place.host, place.port), "project")
     for text in wanted.allow_settings:
         yield Rule(HostPattern.parse(text), "settings")
 
@@ -137,37 +168,3 @@ def _pattern(text: str) -> HostPattern:
             f"--allow-host: {error}",
             hint="write HOST, HOST:PORT or *.DOMAIN, such as --allow-host github.com",
         ) from None
-
-
-def _not_proxied(policy: Policy) -> Iterable[str]:
-    """The box's own loopback, which reaches nothing but the box; less the names under which the
-    person has allowed a service of the host."""
-    allowed = {rule.pattern.host for rule in policy.rules}
-    return (host for host in ("localhost", "127.0.0.1", "::1") if host not in allowed)
-
-
-def _environment(wanted: Wanted, policy: Policy) -> dict[str, str]:
-    """The box's environment, from nothing: what is not named here is not there."""
-    proxy = f"http://{PROXY_HOST}:{PROXY_PORT}"
-    path = [f"{tool.target}/{folder}" for tool in wanted.tools for folder in tool.path]
-    environment = {name: wanted.environ[name] for name in PASSED_ON if name in wanted.environ}
-    environment = {"TERM": "dumb", "LANG": "C.UTF-8"} | environment
-    for provider in wanted.providers:
-        environment |= provider.box_environment()
-    # Last, so that nothing of the above leads around the proxy.
-    environment |= {
-        "HOME": HOME,
-        "USER": USER,
-        "LOGNAME": USER,
-        "SHELL": "/bin/sh",
-        "PATH": ":".join([*path, _SYSTEM_PATH]),
-        "MOAT": "1",
-        "NO_PROXY": ",".join(_not_proxied(policy)),
-        # git's smart HTTP sends no proxy credentials unasked, and must never prompt.
-        "GIT_TERMINAL_PROMPT": "0",
-        **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), proxy),
-        **dict.fromkeys(_CA_VARIABLES, CA_BUNDLE),
-    }
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        environment[name.lower()] = environment[name]
-    return environment

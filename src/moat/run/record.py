@@ -36,6 +36,7 @@ class RunRecord:
     workspace: str
     command: tuple[str, ...]
     agent: str | None = None
+    name: str | None = None
     grants: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     ended: float | None = None
@@ -115,6 +116,7 @@ def _from_document(document: dict[str, Any]) -> RunRecord:
         workspace=document["workspace"],
         command=tuple(document["command"]),
         agent=document["agent"],
+        name=document.get("name"),
         grants=tuple(document["grants"]),
         versions=dict(document["versions"]),
         ended=document["ended"],
@@ -134,12 +136,18 @@ def list_runs(runs: Path) -> list[RunRecord]:
 
 
 def find_run(runs: Path, given: str | None) -> RunRecord:
-    """The run of an id or of a unique beginning of one; the latest without. Raises UsageError."""
+    """The run of an id, a name, or a unique beginning of an id; the latest without.
+
+    A name means the newest run that has it. Raises UsageError.
+    """
     records = list_runs(runs)
     if given is None:
         if not records:
             raise UsageError("there are no runs yet", hint="start one: moat run -- true")
         return records[0]
+    named = [record for record in records if record.name == given]
+    if named and not is_run_id(given):
+        return named[0]
     matching = [r for r in records if is_run_id_prefix(given) and r.run.startswith(given)]
     if not matching:
         raise UsageError(f"there is no run {given!r}", hint="run: moat list")

@@ -14,6 +14,7 @@ from moat.config.paths import Home
 from moat.core.redact import printable
 from moat.engine.session import RunSession
 from moat.errors import MoatError
+from moat.files import ensure_private_dir
 from moat.ledger.trace import Trace
 from moat.ledger.transcript import Transcript
 from moat.pki.bundle import ensure_ca_pem
@@ -25,7 +26,7 @@ from moat.run.plan import Plan
 from moat.run.record import RunDirectory, RunRecord, State
 from moat.run.tls import LazyTls
 from moat.runtimes.etc import etc_files
-from moat.runtimes.interface import Box, BoxSpec, Mount, Runtime
+from moat.runtimes.interface import HOME, Box, BoxSpec, Mount, Runtime
 
 
 class Keeper:
@@ -67,6 +68,7 @@ def recorded(directory: RunDirectory, plan: Plan) -> Iterator[Keeper]:
             workspace=str(plan.workspace),
             command=plan.command,
             agent=plan.agent,
+            name=plan.name,
             grants=plan.grants,
             versions=dict(plan.versions),
         )
@@ -97,6 +99,9 @@ def staged(directory: RunDirectory, plan: Plan, home: Home) -> Iterator[tuple[Mo
             file.write_bytes(content)
             file.chmod(0o644)  # as /etc is everywhere; closed to others by the run's directory
         mounts = []
+        for kept in plan.kept:
+            ensure_private_dir(kept.source)
+            mounts.append(Mount(kept.source, f"{HOME}/{kept.target}", writable=True))
         for name, files in plan.staged.items():
             folder = stage / f"{name}-init"
             folder.mkdir(mode=0o700)
@@ -108,6 +113,16 @@ def staged(directory: RunDirectory, plan: Plan, home: Home) -> Iterator[tuple[Mo
         yield tuple(mounts)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def exported(plan: Plan) -> Iterator[None]:
+    """The MCP servers in a file of the workspace, where the project asks for it; it stays."""
+    if plan.mcp_json is not None:
+        from moat.providers.codex import write_mcp_config
+
+        write_mcp_config(plan.workspace, plan.mcp_json)
+    yield
 
 
 def box_spec(
@@ -122,6 +137,7 @@ def box_spec(
         etc=directory.stage / "etc",
         terminal=plan.terminal,
         umask=umask,
+        protected=plan.protected,
     )
 
 

@@ -34,6 +34,7 @@ from moat.run.steps import (
     box_spec,
     boxed,
     choose_runtime,
+    exported,
     proxied,
     recorded,
     staged,
@@ -198,8 +199,10 @@ class Supervisor:
             keeper = stack.enter_context(recorded(directory, plan))
             log.to_file(directory.log)
             grants = open_grants(Store(self._home.credentials), plan.grants)
+            grants.refuse_in(plan)
             keeper.set("starting")
             mounts = stack.enter_context(staged(directory, plan, self._home))
+            stack.enter_context(exported(plan))
             # Before the first thread: making the listener takes a fork that enters namespaces.
             spec = box_spec(directory, plan, mounts, umask=self._umask)
             box = await stack.enter_async_context(boxed(choose_runtime(), spec))

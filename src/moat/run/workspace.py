@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from moat.errors import UsageError
@@ -27,18 +28,40 @@ _SYSTEM_TREES = tuple(
     )
 )  # fmt: skip
 # Directories of a home that hold logins and keys, and no project.
-_KEYS = frozenset({".aws", ".azure", ".docker", ".gnupg", ".kube", ".password-store", ".ssh"})
+_KEYS = frozenset(
+    {".aws", ".azure", ".claude", ".codex", ".docker", ".gemini", ".git-credentials", ".gnupg",
+     ".kube", ".netrc", ".npmrc", ".password-store", ".pgpass", ".pypirc", ".ssh"}
+)  # fmt: skip
+# The same, one folder down.
+_KEYS_BELOW = frozenset(
+    {(".config", name) for name in ("gcloud", "gh", "glab-cli", "git", "hub")}
+    | {(".local", "share", "keyrings"), (".cargo", "credentials.toml"), (".cargo", "credentials")}
+)
 _REMOVABLE = Path("/run/media")  # where desktops mount what is plugged in
 
 
-def resolve_workspace(
-    given: str, *, user_homes: Iterable[Path], moat_home: Path, own_code: Iterable[Path] = ()
-) -> Path:
-    """The real path of the workspace. Raises UsageError for one that would give too much away.
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """What no box may see: the person's homes as a whole, Moat's directory, Moat's own program.
 
-    `own_code` is where Moat's own program lies, and the Python that runs it: who can write there
-    is Moat, the next time it is started or sooner.
+    `own_code` is where that program lies, and the Python that runs it: who can write there is
+    Moat, the next time it is started or sooner.
     """
+
+    user_homes: tuple[Path, ...]
+    moat_home: Path
+    own_code: tuple[Path, ...] = ()
+
+
+def why_too_much(path: Path, guarded: Guarded) -> str | None:
+    """Why a real path cannot be given to a box; None if it can."""
+    return _too_much(path, guarded.user_homes, guarded.moat_home.resolve()) or _our_code(
+        path, guarded.own_code
+    )
+
+
+def resolve_workspace(given: str, *, guarded: Guarded) -> Path:
+    """The real path of the workspace. Raises UsageError for one that would give too much away."""
     if not given:
         raise UsageError("the workspace is empty", hint="name the directory of your project")
     try:
@@ -55,7 +78,7 @@ def resolve_workspace(
             f"the workspace {given} is not a directory",
             hint=f"did you mean the one it is in? {path.parent}",
         )
-    too_much = _too_much(path, user_homes, moat_home.resolve()) or _our_code(path, own_code)
+    too_much = why_too_much(path, guarded)
     if too_much is not None:
         raise UsageError(
             f"the workspace {path} is refused: {too_much}",
@@ -81,8 +104,12 @@ def _too_much(path: Path, user_homes: Iterable[Path], moat_home: Path) -> str | 
             return "it is your home directory, with your keys and settings"
         if path in home.parents:
             return "your home directory is inside it"
-        if home in path.parents and path.relative_to(home).parts[0] in _KEYS:
-            return "it is where keys are kept"
+        if home in path.parents:
+            below = path.relative_to(home).parts
+            if below[0] in _KEYS or any(
+                below[: len(keys)] == keys or keys[: len(below)] == below for keys in _KEYS_BELOW
+            ):
+                return "it is where keys are kept"
     if path == moat_home or path in moat_home.parents:
         return f"Moat's own files are inside it ({moat_home})"
     if moat_home in path.parents:

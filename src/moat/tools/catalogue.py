@@ -96,6 +96,11 @@ CODEX_CLI = Tool(
 _TOOLS = {CODEX_CLI.name: CODEX_CLI}
 
 
+def find_tool(name: str) -> Tool | None:
+    """The tool of that name, if Moat has one."""
+    return _TOOLS.get(name)
+
+
 def get_tool(name: str) -> Tool:
     """The tool of that name; UsageError if Moat has none."""
     try:

@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 from moat.cli.options import Parser, add_json, find_home
 from moat.cli.output import show_json
-from moat.doctor.checks import run_checks
+from moat.core.finding import Finding
+from moat.doctor.checks import run_sections
 
 _MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 
@@ -16,13 +17,25 @@ def main(arguments: list[str]) -> int:
     parser = Parser("doctor", "Check that this machine is ready for runs. Changes nothing.")
     add_json(parser)
     args = parser.parse_args(arguments)
-    findings = run_checks(find_home())
+    sections = run_sections(find_home())
     if args.json:
-        show_json([asdict(finding) for finding in findings])
+        show_json(
+            [
+                {"section": name, **asdict(finding)}
+                for name, findings in sections
+                for finding in findings
+            ]
+        )
     else:
-        width = max(len(finding.subject) for finding in findings)
+        _show(sections)
+    return int(any(item.status == "fail" for _, findings in sections for item in findings))
+
+
+def _show(sections: list[tuple[str, list[Finding]]]) -> None:
+    width = max(len(finding.subject) for _, findings in sections for finding in findings)
+    for number, (name, findings) in enumerate(sections):
+        print(("\n" if number else "") + name)
         for finding in findings:
-            print(f"{_MARKS[finding.status]}  {finding.subject.ljust(width)}  {finding.detail}")
+            print(f"  {_MARKS[finding.status]}  {finding.subject.ljust(width)}  {finding.detail}")
             if finding.hint is not None:
-                print(f"      {' ' * width}  hint: {finding.hint}")
-    return int(any(finding.status == "fail" for finding in findings))
+                print(f"        {' ' * width}  hint: {finding.hint}")

@@ -30,7 +30,8 @@ def main(arguments: list[str]) -> int:
         say("no runs yet")
     else:
         show_table(
-            ("RUN", "STATE", "EXIT", "STARTED", "WORKSPACE", "COMMAND"), [_row(r) for r in records]
+            ("RUN", "NAME", "STATE", "EXIT", "STARTED", "WORKSPACE", "COMMAND"),
+            [_row(record) for record in records],
         )
     return 0
 
@@ -43,6 +44,7 @@ def _row(record: RunRecord) -> tuple[str, ...]:
         workspace = "…" + workspace[1 - _WIDTH :]
     return (
         record.run,
+        record.name or "-",
         record.state,
         "-" if record.exit_code is None else str(record.exit_code),
         time.strftime("%Y-%m-%d %H:%M", time.localtime(record.created)),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 
-from moat.cli.options import Parser, add_network, open_context
-from moat.cli.start import at_a_terminal, in_the_foreground, start
+from moat.cli.options import Parser, add_run_options, asked_of, open_context, split_at_dashes
+from moat.cli.start import start
+from moat.cli.terminal import at_a_terminal, in_the_foreground
 from moat.errors import UsageError
 
 EPILOG = """\
@@ -14,6 +15,7 @@ examples:
   moat run -- npm test
   moat run --allow-host github.com -- git ls-remote https://github.com/git/git
   moat run --grant openai -- sh -c 'curl https://api.openai.com/v1/models'
+  moat run                                the command of moat.yaml
 """
 
 
@@ -28,43 +30,24 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "-w", "--workspace", default=".", metavar="DIR", help="the project (here: .)"
     )
-    parser.add_argument(
-        "-g",
-        "--grant",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="put this credential into requests to its host; may be repeated",
-    )
-    add_network(parser)
-    options, command = _split(arguments)
+    add_run_options(parser)
+    options, command = split_at_dashes(arguments)
     args, extra = parser.parse_known_args(options)
     if extra and extra[0].startswith("-"):
         parser.error(f"unrecognized arguments: {' '.join(extra)}")
-    if extra or not command:
-        example = shlex.join([*extra, *command]) or "npm test"
+    if extra:
+        example = shlex.join([*extra, *command])
         raise UsageError(
-            "there is no command to run"
-            if not command
-            else f"{extra[0]!r} stands before the two dashes",
+            f"{extra[0]!r} stands before the two dashes"
+            if command
+            else "there is no command to run",
             hint=f"put the command after two dashes: moat run -- {example}",
         )
-    context = open_context()
-    return start(
-        context,
-        workspace=args.workspace,
+    asked = asked_of(
+        args,
         command_line="moat run",
-        grants=args.grant,
-        allow=args.allow_host,
         command=tuple(command),
         terminal=at_a_terminal(),
         stdin=not os.isatty(0) or in_the_foreground(),
     )
-
-
-def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """What stands before the two dashes, and the command behind them."""
-    if "--" not in arguments:
-        return arguments, []
-    cut = arguments.index("--")
-    return arguments[:cut], arguments[cut + 1 :]
+    return start(open_context(), asked)

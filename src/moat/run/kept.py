@@ -1,0 +1,54 @@
+"""Directories of the box's home that outlive a run: one for each workspace, and no other's."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from moat.errors import UsageError
+
+_UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
+_READABLE = 40  # characters of a workspace's own name
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A directory of the host's, and where the box sees it, below its home.
+
+    What is in it was written by agents: the host lists it, and follows and runs nothing there.
+    """
+
+    source: Path
+    target: str
+
+
+def kept_directories(
+    wanted: Mapping[str, str], *, workspace: Path, moat_home: Path
+) -> tuple[Kept, ...]:
+    """The directories of a workspace, from names below the box's home to names below Moat's."""
+    return tuple(
+        Kept(moat_home / name / workspace_key(workspace), target) for target, name in wanted.items()
+    )
+
+
+def workspace_key(workspace: Path) -> str:
+    """A readable name that no other path has: its last part, and a digest of all of it."""
+    digest = hashlib.sha256(str(workspace).encode(errors="surrogateescape")).hexdigest()[:16]
+    readable = _UNFIT.sub("-", workspace.name)[:_READABLE].strip("-.") or "workspace"
+    return f"{readable}-{digest}"
+
+
+def check_resumable(kept: Iterable[Kept]) -> None:
+    """See that there is something to go on with. Raises UsageError.
+
+    An agent asked for its last session makes a new one where there is none, without a word.
+    """
+    if not any(names for item in kept for _, _, names in os.walk(item.source)):
+        raise UsageError(
+            "there is no session of this workspace to go on with",
+            hint="start one: leave out --resume, and see that codex.sync_logs is not false",
+        )
