@@ -11,7 +11,6 @@ import pytest
 from moat.core.hosts import HostPattern
 from moat.engine.exchange import Entry
 from moat.engine.inject import Injection
-from moat.proxy import driver
 from proxy.support import API, KEY, Stream, World, end_tls, eventually, get, post, reply
 
 # credentials
@@ -379,21 +378,6 @@ def test_an_answer_of_http_1_0_is_passed_on_as_1_1(world: World) -> None:
     assert client.get().body == b"ok"
     assert client.get().body == b"ok"
     assert world.server.connections == 2
-
-
-def test_a_server_that_says_nothing_is_given_up(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """504 after the time limit, and its connection is closed."""
-    monkeypatch.setattr(driver, "FIRST_BYTE_TIMEOUT", 0.2)
-    closed = threading.Event()
-    world.server.script = lambda stream: (
-        world.server.receive(stream),
-        stream.is_closed() and closed.set(),
-    )[0]
-    client = world.tunnel()
-    assert client.get().status == 504
-    assert closed.wait(5)
 
 
 # a client that goes away

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 
 from moat import log
 from moat.core.hosts import Destination
@@ -28,12 +29,11 @@ from moat.proxy.answers import BROKEN, ENDED, GONE, write_problem
 from moat.proxy.h1 import NO_BODY, BadMessage, Framing, RequestHead, ResponseHead
 from moat.proxy.interface import Handed
 from moat.proxy.relay import relay_body, tunnel
+from moat.proxy.silence import Patience, UpstreamSilent
 from moat.proxy.upload import Upload
 from moat.proxy.upstream import Connection, UpstreamError
 from moat.proxy.wire import Wire, WireClosed
 
-# Models think for minutes before the first byte.
-FIRST_BYTE_TIMEOUT = 900.0
 _SAFE_TO_REPEAT = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -55,6 +55,7 @@ class Play:
         self._clock = time.perf_counter()
         self._connection: Connection | None = None
         self._upload = Upload(client, self._framing, self._measured)
+        self._patience = Patience(handed.idle_timeout, lambda: self._measured.bytes_up)
         self._sent = False
         self._delivering = False
         self._tunnelling = False
@@ -167,11 +168,9 @@ class Play:
         self._sent = True
         try:
             self._upload.start(connection.wire, h1.render_request(request))
-            async with asyncio.timeout(FIRST_BYTE_TIMEOUT):
-                return await self._final_head(connection.wire)
-        except TimeoutError:
-            detail = f"{request.destination} sent no answer for {FIRST_BYTE_TIMEOUT:.0f} s"
-            raise self._failure("upstream-timeout", detail, status=504) from None
+            return await self._patience.wait(partial(self._final_head, connection.wire))
+        except UpstreamSilent:
+            raise self._silent("sent no answer") from None
         except WireClosed as error:
             repeatable = request.method in _SAFE_TO_REPEAT and self._framing == NO_BODY
             if connection.reused and repeatable and not connection.wire.buffer:
@@ -237,9 +236,13 @@ class Play:
                 self._client.write(head)
                 self._keep_alive = False
                 self._tunnelling = True
-                await tunnel(self._client, upstream, count_up, count)
+                await tunnel(self._client, upstream, count_up, count, self._handed.idle_timeout)
                 return
-            await relay_body(upstream, self._client, self._answer_framing, count, head)
+            fill = partial(self._patience.wait, upstream.fill)
+            await relay_body(upstream, self._client, self._answer_framing, count, head, fill)
+        except UpstreamSilent:
+            self._cut_client()
+            raise self._silent("sent nothing") from None
         except (WireClosed, BadMessage) as error:
             gone = self._client.lost
             self._cut_client()
@@ -255,6 +258,10 @@ class Play:
         """The client must see a cut, not an end."""
         self._keep_alive = False
         self._client.abort()
+
+    def _silent(self, what: str) -> ExchangeFailed:
+        detail = f"{self._request.destination} {what} for {self._handed.idle_timeout:g} s"
+        return self._failure("upstream-timeout", detail, status=504)
 
     def _failure(self, kind: str, detail: str, *, status: int = 502) -> ExchangeFailed:
         problem = self._upload.fault or Problem(status=status, kind=kind, detail=detail)

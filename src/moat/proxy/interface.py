@@ -9,6 +9,7 @@ from typing import Protocol
 from moat.core.secret import Secret
 from moat.engine.exchange import Entry, Measured
 from moat.engine.session import RunSession
+from moat.proxy.silence import IDLE_TIMEOUT
 from moat.proxy.upstream import Upstreams
 
 
@@ -41,13 +42,17 @@ class Leaves(Protocol):
 
 @dataclass(slots=True)
 class Handed:
-    """Everything the data path works with; `session` is replaced when the policy changes."""
+    """Everything the data path works with; `session` is replaced when the policy changes.
+
+    `idle_timeout` is how many seconds an upstream may be silent while a client waits for it.
+    """
 
     session: RunSession
     credentials: CredentialSource
     recorder: Recorder
     leaves: Leaves
     upstreams: Upstreams
+    idle_timeout: float = IDLE_TIMEOUT
     exchanges: int = 0
 
     def next_number(self) -> int:
