@@ -50,6 +50,18 @@ def as_it_should_be():
 
 
 @attempt
+def in_the_name_of_another_organization():
+    with secure(tunnel("api.openai.com:443"), "api.openai.com") as wire:
+        return ask(wire, "/v1/models", "api.openai.com", OpenAI_Organization="org-evil")
+
+
+@attempt
+def to_another_host_in_the_name_of_an_organization():
+    with secure(tunnel("evil.example:443"), "evil.example") as wire:
+        return ask(wire, "/", "evil.example", OpenAI_Organization="org-evil")
+
+
+@attempt
 def in_the_clear():
     with proxy() as wire:
         return ask(wire, "http://api.openai.com/v1/models", "api.openai.com")

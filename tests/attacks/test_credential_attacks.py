@@ -68,7 +68,7 @@ def ask(user: User, *moat: str) -> Asked:
     hosts = tuple({place.split(":")[0] for place in PLACES.values()})
     with Sinks(directory, hosts=hosts, names=tuple(PLACES)) as sinks:
         configure(cli, user, sinks)
-        cli.grant()
+        cli.grant(REAL_KEY, "--organization", "org-granted")
         before = {name: len(seen) for name, seen in sinks.seen.items()}
         allow = [word for host in ALLOWED for word in ("--allow-host", host)]
         words = ("run", "--grant", "openai", *allow, "--", PYTHON, "-I", "-c", ASKING)
@@ -106,7 +106,15 @@ def test_the_api_gets_the_key(asked: Asked) -> None:
     """Over TLS, on port 443, in its own name: that once, and not with what came in the clear."""
     assert 200 == asked.answers["as_it_should_be"]
     with_key = [secure for secure, head in asked.seen["api"] if REAL_KEY.encode() in head]
-    assert [True] == with_key
+    assert [True, True] == with_key
+
+
+def test_who_pays_is_not_the_agents_to_say(asked: Asked) -> None:
+    """The organization that was granted goes with the key; what the agent says goes elsewhere."""
+    heads = [head.lower() for secure, head in asked.seen["api"] if secure]
+    assert [True] * 2 == [b"openai-organization: org-granted" in head for head in heads]
+    assert not any(b"org-evil" in head for head in heads)
+    assert any(b"org-evil" in head for _, head in asked.seen["evil"])
 
 
 @pytest.mark.parametrize("place", [name for name in PLACES if name != "api"])

@@ -108,9 +108,9 @@ class Cli:
         owner = self.home.stat()
         os.chown(file, owner.st_uid, owner.st_gid)
 
-    def grant(self, key: str = REAL_KEY) -> None:
+    def grant(self, key: str = REAL_KEY, *options: str) -> None:
         """Grant the key, as a person does."""
-        done = self.run("grant", "openai", env={"OPENAI_API_KEY": key})
+        done = self.run("grant", "openai", *options, env={"OPENAI_API_KEY": key})
         assert done.returncode == 0, done.stderr
 
     def grant_unasked(self, key: str = REAL_KEY) -> None:

@@ -10,8 +10,8 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from moat.errors import GrantError, MoatError
@@ -34,6 +34,7 @@ class Stored:
     created_at: datetime.datetime | None
     problem: str | None = None
     hint: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class Store:
@@ -128,7 +129,8 @@ class Store:
             except MoatError as error:
                 found.append(Stored(file.stem, None, error.message, error.hint))
             else:
-                found.append(Stored(file.stem, credential.created_at))
+                metadata = credential.metadata
+                found.append(Stored(file.stem, credential.created_at, metadata=metadata))
         return found
 
     def _open(self, file: Path, content: bytes, provider: str) -> Credential:

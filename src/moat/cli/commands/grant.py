@@ -74,6 +74,7 @@ def _list(context: Context, *, as_json: bool) -> int:
                     "grant": item.provider,
                     "created_at": item.created_at.isoformat() if item.created_at else None,
                     "problem": item.problem,
+                    "metadata": dict(item.metadata),
                 }
                 for item in stored
             ]
@@ -87,8 +88,9 @@ def _list(context: Context, *, as_json: bool) -> int:
             item.provider,
             f"{item.created_at.astimezone():%Y-%m-%d %H:%M}" if item.created_at else "-",
             item.problem or "ready",
+            " ".join(item.metadata.values()) or "-",
         )
         for item in stored
     ]
-    show_table(("GRANT", "SINCE", "STATE"), rows)
+    show_table(("GRANT", "SINCE", "STATE", "FOR"), rows)
     return 0
