@@ -228,6 +228,13 @@ def test_what_a_project_depends_on_is_looked_for(cli: Cli) -> None:
     assert [] == cli.runs()
 
 
+def test_an_agent_that_is_none_is_told(cli: Cli) -> None:
+    """Even where another command is run: the file is wrong."""
+    (cli.workspace / "moat.yaml").write_text("agent: cdex\n")
+    done = cli.run("run", "--trust", "--", "true")
+    assert (2, True) == (done.returncode, "known agents: codex" in done.stderr)
+
+
 def test_permissive_is_the_projects_to_ask(cli: Cli) -> None:
     """It lets every public host through, and still none that is not."""
     script = (

@@ -42,7 +42,7 @@ def test_the_example_is_read() -> None:
     expected = Project(
         name="shop",
         agent="codex",
-        dependencies=("node@22", "npm:left-pad@1.3.0"),
+        dependencies=("node@22", "git"),
         grants=("openai", "mcp:linear"),
         env={"NODE_ENV": "test", "PORT": "8080"},
         network=ProjectNetwork("strict", ("packages.example.com", "*.example.org")),

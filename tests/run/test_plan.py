@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moat.config.project import Project, ProjectNetwork, RemoteServer
+from moat.config.project import RemoteServer
 from moat.errors import UsageError
 from moat.providers.codex import OPENAI_API_KEY_PLACEHOLDER, PROVIDER
-from moat.providers.interface import AgentServer, AgentServers
+from moat.providers.interface import AgentServer
 from moat.run.environment import PASSED_ON
 from moat.run.injections import injections_of
 from moat.run.kept import Kept
@@ -102,7 +102,6 @@ def test_codex_gets_what_it_needs_and_nothing_else() -> None:
 
 def test_rules_say_who_wanted_them() -> None:
     """Agent, grant, option, project, settings: in this order, each under its own name."""
-    network = ProjectNetwork(rules=("*.packages.example",))
     assert [
         "allow api.openai.com (a grant is bound to it)",
         "allow github.com (--allow-host)",
@@ -116,10 +115,8 @@ def test_rules_say_who_wanted_them() -> None:
         facts={"openai": OPENAI},
         allow_options=("GitHub.com", "*.example.com:8443"),
         allow_settings=("127.0.0.1:80",),
-        project=Project(network=network),
-        servers=AgentServers(
-            remote=(AgentServer(RemoteServer("here", "http://localhost:3000/mcp")),)
-        ),
+        project_rules=("*.packages.example",),
+        servers=(AgentServer(RemoteServer("here", "http://localhost:3000/mcp")),),
     )
 
 
@@ -182,17 +179,12 @@ def test_a_plan_changes_nothing_it_was_given() -> None:
 def test_deny_is_the_default(tmp_path: Path) -> None:
     """Only a project that says so is let out without a rule."""
     assert not plan(PLAIN).policy.permissive
-    permissive = Project(network=ProjectNetwork(policy="permissive"))
-    assert plan(PLAIN, project=permissive).policy.permissive
+    assert plan(PLAIN, permissive=True).policy.permissive
 
 
 def test_the_rest_is_passed_through() -> None:
-    """What was typed comes before the project's own: name, mounts, what is kept and protected."""
+    """Name, mounts, what is kept and what is protected."""
     mounts, kept = (Mount(Path("/d"), "/data"),), (Kept(Path("/k"), ".codex/sessions"),)
     made = plan(AGENT, name="mine", mounts=mounts, kept=kept, protected=("moat.yaml",))
     assert (Mount(CODEX.directory, "/opt/moat/codex-cli"), *mounts) == made.mounts
     assert ("mine", kept, ("moat.yaml",)) == (made.name, made.kept, made.protected)
-    assert ("its", "mine") == (
-        plan(AGENT, project=Project(name="its")).name,
-        plan(AGENT, name="mine", project=Project(name="its")).name,
-    )

@@ -17,13 +17,6 @@ OPENAI = Facts("openai", datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
 PLAIN = Wanted(
     workspace=Path("/src/project"),
     command=("npm", "test"),
-    providers=(),
-    facts={},
-    agent=None,
-    agent_name=None,
-    tools=(),
-    allow_options=(),
-    allow_settings=(),
     upstream=Upstream(),
     environ={},
     terminal=None,

@@ -12,7 +12,7 @@ from moat.config.settings import Settings, load_settings
 from moat.errors import UsageError
 
 if TYPE_CHECKING:
-    from moat.cli.start import Asked
+    from moat.cli.asked import Asked
 
 
 class Parser(argparse.ArgumentParser):
@@ -104,7 +104,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 def asked_of(args: argparse.Namespace, **more: Any) -> Asked:
     """What was typed, from the options that every run has."""
-    from moat.cli.start import Asked
+    from moat.cli.asked import Asked
 
     if args.json and not args.dry_run:
         raise UsageError("--json goes with --dry-run", hint="leave it out, or add --dry-run")

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from moat.cli.options import Context
 from moat.cli.output import say, warn
-from moat.config.accepted import Accepted, describe, describe_change
-from moat.config.project import Project
 from moat.config.project_file import ProjectFile, find_project_file
 from moat.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from moat.config.accepted import Accepted
+    from moat.config.project import Project
 
 
 def open_project(
     context: Context, workspace: Path, *, trust: bool, dry_run: bool
-) -> tuple[Project, tuple[str, ...]]:
-    """What the project asks for, and the names of the files that say it.
+) -> tuple[str | None, Project | None]:
+    """The name of the project's file, and what it asks for; None and None if there is none.
 
     Raises ConfigError for a file that cannot be taken as it stands, UsageError for one that the
     person has not agreed to.
     """
     file = find_project_file(workspace)
     if file is None:
-        return Project(), ()
+        return None, None
     if file.deprecated:
         warn(f"{file.name} is the older name of moat.yaml; rename it: mv {file.name} moat.yaml")
+    from moat.config.accepted import Accepted  # here, as most workspaces have no file
+
     project = file.read()
     accepted = Accepted(context.home.accepted)
     if dry_run:
@@ -35,11 +40,13 @@ def open_project(
         if not trust and context.settings.trust != "always":
             _ask(accepted, file, project)
         accepted.accept(file)
-    return project, (file.name,)
+    return file.name, project
 
 
 def _ask(accepted: Accepted, file: ProjectFile, project: Project) -> None:
     """Show what the file asks for, and what of it is new; return if the person agrees."""
+    from moat.config.accepted import describe, describe_change
+
     previous = accepted.previous(file)
     if previous is None:
         say(f"{file.path} asks for:")

@@ -15,10 +15,13 @@ import shlex
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from moat.config.nodes import Place, fault
-from moat.config.project import Project
 from moat.errors import ConfigError
+
+if TYPE_CHECKING:
+    from moat.config.project import Project
 
 NAME = "moat.yaml"
 OLDER_NAME = "agent.yaml"

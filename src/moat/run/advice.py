@@ -1,4 +1,10 @@
-"""What a person should be told when a run has failed, from what its requests met."""
+"""What a person should be told when a run has failed, from what its requests met.
+
+What counts at each destination is the last trouble there, if no later request got through: who
+is answered in the end has not failed of what came before. Of several destinations the one with
+the most telling trouble is named: a credential refused, a limit, a service that fails itself, a
+connection that failed; and only then what the policy refused.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +12,13 @@ import shlex
 from dataclasses import dataclass
 
 from moat.engine.exchange import Entry, Measured
+from moat.proxy.answers import ENDED, GONE
 from moat.proxy.interface import Recorder
 
 _SHOWN = 3
-_ASK_AGAIN = frozenset({401, 403})
+_PLACES = 32
+# It was not the network that ended these.
+_OUR_OWN = frozenset({GONE.detail, ENDED.detail})
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,40 +29,50 @@ class Advice:
     hint: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """The last trouble of a destination: the lower `rank`, the more it explains."""
+
+    rank: int
+    advice: Advice
+    newest: int
+    """The number of the newest request there was when it was over: those above came after it."""
+
+
 class Watched:
-    """A recorder that also remembers the last trouble of each kind."""
+    """A recorder that also remembers the last trouble of each destination."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        self._rejected: Entry | None = None
-        self._failed: Entry | None = None
+        self._newest = 0
+        self._troubles: dict[str, _Trouble] = {}
         self._refused: list[str] = []
 
     def record(self, number: int, entry: Entry, measured: Measured) -> None:
         """Write down an exchange. Raises RecordError."""
         self._recorder.record(number, entry, measured)
-        if entry.status in _ASK_AGAIN and entry.grants and entry.outcome == "forwarded":
-            self._rejected = entry
-        elif entry.outcome == "failed" and entry.status is not None:
-            self._failed = entry
-        elif entry.outcome == "refused" and entry.verdict is not None:
+        self._newest = max(self._newest, number)
+        place = _place(entry)
+        if entry.outcome == "refused" and entry.verdict is not None:
             # Only what came as far as a verdict has a host that was read and understood; and
             # the agent may ask as often as it likes.
-            place = _place(entry)
             if place not in self._refused and len(self._refused) < _SHOWN + 1:
                 self._refused.append(place)
+        elif trouble := _trouble(entry, place):
+            self._troubles.pop(place, None)
+            self._troubles[place] = _Trouble(*trouble, self._newest)
+            if len(self._troubles) > _PLACES:
+                del self._troubles[next(iter(self._troubles))]
+        elif entry.outcome == "forwarded":
+            before = self._troubles.get(place)
+            if before is not None and number > before.newest:
+                del self._troubles[place]
 
     def advice(self, command: str) -> Advice | None:
         """What to tell the person who typed `command`; the likeliest cause only."""
-        if self._rejected is not None:
-            grant = self._rejected.grants[0]
-            return Advice(
-                f"the credential of grant {grant} was rejected ({self._rejected.status}) by "
-                f"{_place(self._rejected)}",
-                f"grant it again: moat grant {grant}",
-            )
-        if self._failed is not None and self._failed.error is not None:
-            return Advice(self._failed.error, "run: moat trace")
+        if self._troubles:
+            newest_first = reversed(self._troubles.values())
+            return min(newest_first, key=lambda trouble: trouble.rank).advice
         if self._refused:
             shown = ", ".join(self._refused[:_SHOWN])
             if len(self._refused) > _SHOWN:
@@ -61,6 +80,34 @@ class Watched:
             again = f"{command} --allow-host {shlex.quote(_pattern(self._refused[0]))}"
             return Advice(f"the policy refused: {shown}", f"run: moat trace; then: {again}")
         return None
+
+
+def _trouble(entry: Entry, place: str) -> tuple[int, Advice] | None:
+    """What is wrong with how an exchange ended, if it is something to tell."""
+    if entry.outcome == "failed" and entry.status is not None and entry.error is not None:
+        if entry.error in _OUR_OWN:
+            return None
+        return 3, Advice(entry.error, "run: moat trace")
+    if entry.outcome == "forwarded" and entry.status is not None and entry.grants:
+        return _rejection(entry.status, entry.grants[0], place)
+    return None
+
+
+def _rejection(status: int, grant: str, place: str) -> tuple[int, Advice] | None:
+    """What an answer with this status says of the credential it was asked with."""
+    if status in (401, 403):
+        return 0, Advice(
+            f"the credential of grant {grant} was rejected ({status}) by {place}",
+            f"grant it again: moat grant {grant}",
+        )
+    if status == 429:
+        return 1, Advice(
+            f"the rate limit or quota of grant {grant} at {place} is used up (429)",
+            "wait a while, or check the plan and billing of the account behind the grant",
+        )
+    if status >= 500:
+        return 2, Advice(f"{place} fails itself ({status})", "try again later")
+    return None
 
 
 def _place(entry: Entry) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from moat.core.secret import Secret
 from moat.errors import GrantError
-from moat.run.plan import Plan
 from moat.vault.store import Store
+
+if TYPE_CHECKING:
+    from moat.run.plan import Plan
 
 
 class OpenedGrants:

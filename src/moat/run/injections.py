@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from moat.core.hosts import Destination, HostPattern
 from moat.engine.inject import Injection
 from moat.errors import ConfigError
-from moat.providers.interface import AgentServer, CredentialProvider
-from moat.vault.credential import Facts
+
+if TYPE_CHECKING:
+    from moat.providers.interface import AgentServer, CredentialProvider
+    from moat.vault.credential import Facts
 
 
 class Collected:

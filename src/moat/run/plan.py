@@ -8,19 +8,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from moat.config.project import Project
 from moat.config.settings import Upstream
 from moat.core.hosts import HostPattern
 from moat.engine.inject import Injection
 from moat.engine.policy import Policy, Rule
 from moat.errors import UsageError
-from moat.providers.interface import AgentServers, AgentSetup, CredentialProvider, StagedFile
 from moat.run.environment import SYSTEM_PATH, box_environment
 from moat.run.injections import check_servers, destination_of, injections_of
-from moat.run.kept import Kept
 from moat.runtimes.interface import Mount
-from moat.vault.credential import Facts
+
+if TYPE_CHECKING:  # none of it is needed to run a plain command
+    from moat.providers.interface import (
+        AgentServer,
+        AgentSetup,
+        CredentialProvider,
+        StagedFile,
+    )
+    from moat.run.kept import Kept
+    from moat.vault.credential import Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,32 +49,34 @@ class InstalledTool:
 class Wanted:
     """What was asked for: by options, project and settings, and by what is attached.
 
-    `agent` is the setup of the agent to be run, None for a plain command; `servers` are the MCP
-    servers it was set up with. `facts` are those of the providers' grants. `env` and `mounts` are
-    of options and already checked, as are the project's mounts in `mounts`. `terminal` is the size
-    of the terminal to run on, None for pipes. `command_line` is how the person would start this
-    again, without its arguments. `protected` are names of files the box may not change.
+    `agent` is the setup of the agent to be run, None for a plain command; `servers` are the remote
+    MCP servers it was set up with. `facts` are those of the providers' grants. `env` is of options,
+    what begins with `project_` of the project, `mounts` of both, and checked. `terminal` is the
+    size of the terminal to run on, None for pipes. `command_line` is how the person would start
+    this again, without its arguments. `protected` are names of files the box may not change.
     """
 
     workspace: Path
     command: tuple[str, ...]
-    providers: tuple[CredentialProvider, ...]
-    facts: Mapping[str, Facts]
-    agent: AgentSetup | None
-    agent_name: str | None
-    tools: tuple[InstalledTool, ...]
-    allow_options: tuple[str, ...]
-    allow_settings: tuple[str, ...]
     upstream: Upstream
     environ: Mapping[str, str]
     terminal: tuple[int, int] | None
     command_line: str
+    providers: tuple[CredentialProvider, ...] = ()
+    facts: Mapping[str, Facts] = field(default_factory=dict)
+    agent: AgentSetup | None = None
+    agent_name: str | None = None
+    tools: tuple[InstalledTool, ...] = ()
+    allow_options: tuple[str, ...] = ()
+    allow_settings: tuple[str, ...] = ()
     name: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
     kept: tuple[Kept, ...] = ()
-    servers: AgentServers = field(default_factory=AgentServers)
-    project: Project = field(default_factory=Project)
+    servers: tuple[AgentServer, ...] = ()
+    project_env: Mapping[str, str] = field(default_factory=dict)
+    project_rules: tuple[str, ...] = ()
+    permissive: bool = False
     protected: tuple[str, ...] = ()
     mcp_json: bytes | None = None
 
@@ -95,8 +104,13 @@ class Plan:
     policy: Policy
     injections: tuple[Injection, ...]
     upstream: Upstream
-    versions: Mapping[str, str]
+    tools: tuple[InstalledTool, ...]
     terminal: tuple[int, int] | None
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of each tool, by name."""
+        return {tool.name: tool.version for tool in self.tools}
 
 
 def build_plan(run: str, wanted: Wanted) -> Plan:
@@ -105,15 +119,12 @@ def build_plan(run: str, wanted: Wanted) -> Plan:
     Raises UsageError for an option that makes no sense, ConfigError for a server that cannot be.
     """
     injections = injections_of(wanted.providers, wanted.facts)
-    check_servers(wanted.servers.remote, injections)
-    policy = Policy(
-        tuple(_rules(wanted, injections)),
-        permissive=wanted.project.network.policy == "permissive",
-    )
+    check_servers(wanted.servers, injections)
+    policy = Policy(tuple(_rules(wanted, injections)), permissive=wanted.permissive)
     tool_path = [f"{tool.target}/{folder}" for tool in wanted.tools for folder in tool.path]
     return Plan(
         run=run,
-        name=wanted.name or wanted.project.name,
+        name=wanted.name,
         command_line=wanted.command_line,
         agent=wanted.agent_name,
         workspace=wanted.workspace,
@@ -124,7 +135,7 @@ def build_plan(run: str, wanted: Wanted) -> Plan:
                 provider.container_env(wanted.facts[provider.grant_ref])
                 for provider in wanted.providers
             ],
-            project=wanted.project.env,
+            project=wanted.project_env,
             options=wanted.env,
             path=[*tool_path, SYSTEM_PATH],
             policy=policy,
@@ -138,7 +149,7 @@ def build_plan(run: str, wanted: Wanted) -> Plan:
         policy=policy,
         injections=injections,
         upstream=wanted.upstream,
-        versions={tool.name: tool.version for tool in wanted.tools},
+        tools=wanted.tools,
         terminal=wanted.terminal,
     )
 
@@ -151,9 +162,9 @@ def _rules(wanted: Wanted, injections: Iterable[Injection]) -> Iterable[Rule]:
         yield Rule(injection.pattern, "grant")
     for text in wanted.allow_options:
         yield Rule(_pattern(text), "option")
-    for text in wanted.project.network.rules:
+    for text in wanted.project_rules:
         yield Rule(HostPattern.parse(text), "project")
-    for entry in wanted.servers.remote:
+    for entry in wanted.servers:
         place = destination_of(entry.server.url)
         yield Rule(HostPattern(place.host, place.port), "project")
     for text in wanted.allow_settings:

@@ -1,0 +1,32 @@
+"""What was typed to start a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from moat.providers.interface import AgentWanted
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was typed. `agent` names the agent to run and `task` what is asked of it; without,
+    `command` is run, or what the project says. `terminal` says whether to run on a terminal.
+    """
+
+    command_line: str
+    workspace: str = "."
+    command: tuple[str, ...] = ()
+    agent: str | None = None
+    task: AgentWanted | None = None
+    grants: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    mounts: tuple[str, ...] = ()
+    name: str | None = None
+    trust: bool = False
+    dry_run: bool = False
+    as_json: bool = False
+    terminal: bool = False
+    stdin: bool = False

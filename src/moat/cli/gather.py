@@ -1,0 +1,171 @@
+"""Everything a run is planned from, checked: what was typed, what the project says, what is stored.
+
+Nothing is made here, and what most runs do not need is not imported.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from moat.cli.asked import Asked
+from moat.cli.options import Context
+from moat.cli.output import say
+from moat.cli.places import guarded_places
+from moat.cli.project import open_project
+from moat.errors import ConfigError, GrantError, UsageError
+from moat.run.kept import check_resumable, kept_directories
+from moat.run.plan import InstalledTool, Wanted
+from moat.run.workspace import resolve_workspace
+from moat.vault.store import Store
+
+if TYPE_CHECKING:
+    from moat.config.project import Project
+    from moat.providers.interface import CredentialProvider
+
+
+def gather(context: Context, asked: Asked) -> Wanted:
+    """What is wanted of a run. Raises MoatError for whatever keeps it from being planned."""
+    home = context.home
+    guarded = guarded_places(home.root)
+    workspace = resolve_workspace(asked.workspace, guarded=guarded)
+    if workspace != Path(os.path.abspath(Path(asked.workspace).expanduser())):  # noqa: PTH100  # follows no link
+        # What an earlier run left behind may lead somewhere else than its name says.
+        say(f"note: the workspace {asked.workspace} is behind a link: {workspace}")
+    file, project = open_project(context, workspace, trust=asked.trust, dry_run=asked.dry_run)
+    asked = _completed(asked, project)
+    wanted = Wanted(
+        workspace=workspace,
+        command=asked.command,
+        agent_name=asked.agent,
+        allow_options=asked.allow,
+        allow_settings=context.settings.network.allow,
+        upstream=context.settings.upstream,
+        environ=os.environ,
+        terminal=_terminal_size() if asked.terminal and not asked.dry_run else None,
+        command_line=asked.command_line,
+    )
+    if asked.env or asked.mounts or asked.name is not None or project:
+        from moat.cli import typed
+
+        wanted = replace(
+            wanted,
+            name=typed.free_name(asked.name, home.runs) if asked.name is not None else None,
+            env=typed.variables(asked.env, os.environ),
+            mounts=typed.mounts(
+                asked.mounts,
+                project.mounts if project else (),
+                workspace=workspace,
+                guarded=guarded,
+            ),
+        )
+    if project:
+        wanted = replace(
+            wanted,
+            name=wanted.name or project.name,
+            project_env=project.env,
+            project_rules=project.network.rules,
+            permissive=project.network.policy == "permissive",
+            protected=(file,) if file else (),
+        )
+    return _with_grants(context, asked, project, wanted)
+
+
+def _with_grants(context: Context, asked: Asked, project: Project | None, wanted: Wanted) -> Wanted:
+    """The same with its grants, and with its agent, which may need them."""
+    agent = None
+    if asked.agent:
+        from moat.providers.registry import get_agent
+
+        agent = get_agent(asked.agent)
+    own = (agent.grant_ref,) if agent else ()
+    store = Store(context.home.credentials)
+    providers = find_grants(store, (*own, *(project.grants if project else ()), *asked.grants))
+    facts = {provider.grant_ref: store.describe(provider.grant_ref) for provider in providers}
+    wanted = replace(wanted, providers=providers, facts=facts)
+    needs = project.dependencies if project else ()
+    if agent:
+        from moat.cli.agent import mcp_json, set_up
+        from moat.config.project import Project as Nothing
+
+        placeholders = {
+            provider.grant_ref: provider.container_env(facts[provider.grant_ref])
+            for provider in providers
+        }
+        said = project or Nothing()
+        setup, servers = set_up(agent, asked.task, said, grants=placeholders)
+        home = context.home.root
+        kept = kept_directories(setup.kept, workspace=wanted.workspace, moat_home=home)
+        if asked.task and asked.task.resume:
+            check_resumable(kept)
+        needs = (*setup.tools, *needs)
+        wanted = replace(
+            wanted,
+            agent=setup,
+            servers=servers.remote,
+            kept=kept,
+            mcp_json=mcp_json(said, placeholders),
+        )
+    return replace(wanted, tools=_tools(needs, context.home.root)) if needs else wanted
+
+
+def _completed(asked: Asked, project: Project | None) -> Asked:
+    """What was typed, with what the project says where nothing was."""
+    if project and project.agent:
+        from moat.providers.registry import agent_names
+
+        if project.agent not in agent_names():
+            raise ConfigError(
+                f"moat.yaml: there is no agent {project.agent!r}",
+                hint=f"known agents: {', '.join(agent_names())}",
+            )
+    if asked.agent or asked.command:
+        return asked
+    if project and project.command:
+        return replace(asked, command=project.command)
+    if project and project.agent:
+        if not asked.terminal and not asked.dry_run:
+            raise UsageError(
+                f"{project.agent} wants a terminal to talk to you, and there is none",
+                hint=f'give it a task: moat {project.agent} -p "explain this codebase"',
+            )
+        return replace(asked, agent=project.agent)
+    raise UsageError(
+        "there is no command to run",
+        hint="put the command after two dashes: moat run -- npm test",
+    )
+
+
+def find_grants(store: Store, names: Iterable[str]) -> tuple[CredentialProvider, ...]:
+    """The providers of grants, each once; every grant must be stored. Raises GrantError."""
+    providers = {}
+    for name in names:
+        from moat.providers.registry import get_provider
+
+        provider = get_provider(name)
+        providers[provider.grant_ref] = provider
+    for ref in providers:
+        if not store.has(ref):
+            raise GrantError(f"there is no grant for {ref}", hint=f"run: moat grant {ref}")
+    return tuple(providers.values())
+
+
+def _tools(needs: Iterable[str], home: Path) -> tuple[InstalledTool, ...]:
+    """The tools of some dependencies, where they are or where they will be. Raises UsageError."""
+    from moat.run.dependencies import meet
+    from moat.tools.catalogue import get_tool
+    from moat.tools.places import tools_dir
+
+    found = []
+    for tool in map(get_tool, meet(needs)):
+        directory = tools_dir(home) / tool.name / tool.version
+        found.append(InstalledTool(tool.name, tool.version, directory, tool.path))
+    return tuple(found)
+
+
+def _terminal_size() -> tuple[int, int]:
+    size = os.get_terminal_size(0)
+    return (size.lines or 24, size.columns or 80)

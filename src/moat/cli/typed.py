@@ -1,0 +1,65 @@
+"""Options of a run that are checked against this machine: variables, mounts, a name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from moat.config.project import ProjectMount
+from moat.core.ids import is_run_id
+from moat.errors import UsageError
+from moat.run.mounts import parse_mount, resolve_mounts
+from moat.run.record import LIVE, list_runs
+from moat.run.workspace import Guarded
+from moat.runtimes.interface import Mount
+
+
+def variables(given: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
+    """`NAME=VALUE`, or `NAME` for the value it has here. Raises UsageError."""
+    found = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not name.isidentifier() or not name.isascii():
+            raise UsageError(
+                f"--env: {name!r} is no name of a variable",
+                hint="write NAME=VALUE, or NAME for the value it has here",
+            )
+        if not equals and name not in environ:
+            raise UsageError(f"--env: {name} is not set here", hint=f"write {name}=VALUE")
+        found[name] = value if equals else environ[name]
+    return found
+
+
+def mounts(
+    given: Iterable[str],
+    of_project: Iterable[ProjectMount],
+    *,
+    workspace: Path,
+    guarded: Guarded,
+) -> tuple[Mount, ...]:
+    """Those of options, seen from where they are typed, and the project's. Raises UsageError."""
+    asked = [("--mount", _from_here(parse_mount(text))) for text in given]
+    asked += [("mounts in moat.yaml", mount) for mount in of_project]
+    return resolve_mounts(asked, workspace=workspace, guarded=guarded)
+
+
+def _from_here(mount: ProjectMount) -> ProjectMount:
+    source = Path.cwd() / Path(mount.source).expanduser()
+    return ProjectMount(str(source), mount.target, mount.writable)
+
+
+def free_name(name: str, runs: Path) -> str:
+    """A name that no live run has. Raises UsageError."""
+    from moat.config.project_schema import is_run_name
+
+    if not is_run_name(name) or is_run_id(name):
+        raise UsageError(
+            f"--name: {name!r} is no name: small letters, digits and -, at most 41 characters",
+            hint="for example: --name fix-login",
+        )
+    for record in list_runs(runs):
+        if record.name == name and record.state in LIVE:
+            raise UsageError(
+                f"--name: run {record.run} is called {name}, and goes on", hint="choose another"
+            )
+    return name
