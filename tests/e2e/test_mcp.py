@@ -108,7 +108,9 @@ def test_both_kinds_of_servers_answer(
     assert environment["OPENAI_API_KEY"].startswith("sk-moat-proxy-injected-placeholder-")
     assert "http://127.0.0.1:3128" == environment["HTTPS_PROXY"]
     assert "SSL_CERT_FILE" in environment
-    grants = {tuple(item["grants"]) for item in project.json("trace") if HOST in item["url"]}
+    asked = [item for item in project.json("trace") if HOST in item["url"]]
+    # At its end Codex may open a tunnel that it has no use for any more.
+    grants = {tuple(item["grants"]) for item in asked if item["method"] != "CONNECT"}
     assert {("mcp:lookup",)} == grants
     written = json.loads((project.workspace / ".mcp.json").read_text())
     assert "/usr/bin/python3" == written["mcpServers"]["echo"]["command"]
