@@ -28,7 +28,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--dir", type=Path, required=True, help="for certificates and records")
     parser.add_argument("--port", type=int, default=0, help="default: one that is free")
     parser.add_argument("--script", type=Path, metavar="FILE", help="JSON list of turns")
-    parser.add_argument("--fault", type=parse_fault, help="status=N, cut or stall")
+    parser.add_argument("--fault", type=parse_fault, help="status=N, cut, stall or silence")
     parser.add_argument("--pace", type=float, default=0.0, help="seconds after each piece of text")
     parser.add_argument("--no-websocket", action="store_true", help="answer upgrades with 426")
     parser.add_argument("--echo-authorization", action="store_true", help="repeat it in answers")

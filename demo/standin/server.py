@@ -19,7 +19,7 @@ from .certs import make_certificates
 from .conversation import Conversation
 from .errors import ApiError, on_purpose
 from .events import Event, item_for, new_response, response_events, sse
-from .faults import Cut, Fault, Stall, Status
+from .faults import Cut, Fault, Silence, Stall, Status
 from .script import TITLE, Say, Turn, check_script, turn_at
 from .seen import Seen, append, digest
 
@@ -212,8 +212,8 @@ class StandIn:
         return turn
 
     async def _play(self, request: web.BaseRequest, events: list[Event], send: Send) -> None:
-        """Send the events, or half of them and then what the fault says."""
-        for event in events if self.fault is None else events[: len(events) // 2]:
+        """Send the events, or those that come before the fault and then what it says."""
+        for event in _before(self.fault, events):
             try:
                 await send(event)
             except ConnectionError:  # the client has seen enough
@@ -272,6 +272,16 @@ async def _read(request: web.BaseRequest) -> bytes:
     return bytes(content)
 
 
+def _before(fault: Fault | None, events: list[Event]) -> list[Event]:
+    match fault:
+        case None:
+            return events
+        case Silence():
+            return []
+        case _:
+            return events[: len(events) // 2]
+
+
 async def _fail(fault: Fault, transport: asyncio.Transport | None) -> None:
     match fault:
         case Status():
@@ -279,7 +289,7 @@ async def _fail(fault: Fault, transport: asyncio.Transport | None) -> None:
         case Cut():
             if transport is not None:
                 transport.abort()
-        case Stall():
+        case Stall() | Silence():
             await asyncio.Event().wait()
 
 

@@ -161,3 +161,11 @@ def test_trust_is_to_ask_unless_said_otherwise() -> None:
     assert "ask" == read("trust: ask").trust
     assert "always" == read("trust: always").trust
     assert refusal("trust: yes").message.startswith("f:1:8: expected ask or always")
+
+
+def test_idle_timeout_is_whole_seconds() -> None:
+    """Up to a day; ten minutes unless said otherwise."""
+    assert 600 == read("").upstream.idle_timeout
+    assert Upstream(idle_timeout=5) == read("upstream: {idle_timeout: 5}").upstream
+    for wrong in ("0", "86401", "1.5", "-1", "ten"):
+        assert "from 1 to 86400" in refusal(f"upstream: {{idle_timeout: {wrong}}}").message

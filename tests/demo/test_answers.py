@@ -26,7 +26,7 @@ from demo.talk import (
     talking,
     user,
 )
-from standin import Cut, Say, Shell, Stall, StandIn, Status
+from standin import Cut, Say, Shell, Silence, Stall, StandIn, Status
 from standin.conversation import Conversation
 from standin.errors import ApiError
 from standin.events import javascript
@@ -209,6 +209,22 @@ async def test_stall_falls_silent_in_the_middle(tmp_path: Path) -> None:
         assert (await socket.receive_json())["type"] == "response.created"
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(receive(socket), 0.5)
+
+
+@in_loop
+async def test_silence_answers_and_sends_nothing(tmp_path: Path) -> None:
+    async with talking(tmp_path, fault=Silence()) as talk:
+        async with talk.socket() as socket:
+            await socket.send_json(create(classic()))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(socket.receive_json(), 0.5)
+        headers = {"Authorization": f"Bearer {KEY}"}
+        async with talk.session.post(
+            f"{URL}/v1/responses", headers=headers, json=classic()
+        ) as answer:
+            assert 200 == answer.status
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(answer.content.read(1), 0.5)
 
 
 @in_loop

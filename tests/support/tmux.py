@@ -6,8 +6,8 @@ import re
 import shlex
 import shutil
 import subprocess
+import tempfile
 import time
-import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -66,7 +66,9 @@ class Tmux:
         program = shutil.which("tmux")
         if program is None:
             pytest.skip("tmux is not installed")
-        self._command = [program, "-u", "-L", f"moat-{uuid.uuid4().hex}", "-f", "/dev/null"]
+        # Not below the test's own directory: the path of a socket has to be short.
+        self._place = Path(tempfile.mkdtemp(prefix="moat-tmux-"))
+        self._command = [program, "-u", "-S", str(self._place / "socket"), "-f", "/dev/null"]
         self._columns, self._rows = size
         self._cwd = cwd
         self._environ = {**environ, "PS1": "$ ", "ENV": ""}
@@ -74,8 +76,12 @@ class Tmux:
 
     def __enter__(self) -> Tmux:
         size = ("-x", str(self._columns), "-y", str(self._rows))
-        self._tmux("new-session", "-d", *size, "-c", str(self._cwd), "sh")
-        self._tmux("pipe-pane", f"exec cat > {shlex.quote(str(self._recording))}")
+        try:
+            self._tmux("new-session", "-d", *size, "-c", str(self._cwd), "sh")
+            self._tmux("pipe-pane", f"exec cat > {shlex.quote(str(self._recording))}")
+        except BaseException:
+            self._stop()
+            raise
         return self
 
     def __exit__(
@@ -84,7 +90,12 @@ class Tmux:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._tmux("kill-server")
+        self._stop()
+
+    def _stop(self) -> None:
+        # There is no server any more when its shell has ended.
+        subprocess.run([*self._command, "kill-server"], capture_output=True, timeout=30)
+        shutil.rmtree(self._place)
 
     def _tmux(self, *arguments: str) -> str:
         done = subprocess.run(

@@ -26,6 +26,8 @@ class Upstream:
     """Roots trusted besides the system's, as PEM."""
     connect_to: tuple[tuple[HostPort, HostPort], ...] = ()
     """Pairs of what is asked for and where to dial instead; `dict()` takes it as it is."""
+    idle_timeout: int = 600
+    """How many seconds a server may be silent while a client waits for it."""
 
 
 @dataclass(frozen=True)

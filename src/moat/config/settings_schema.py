@@ -6,9 +6,10 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from moat.config.nodes import quoted
-from moat.config.schema import Choice, ListOf, MapOf, Record, Text
+from moat.config.schema import Choice, Integer, ListOf, MapOf, Record, Text
 from moat.config.settings import HostPort, Network, Settings, Upstream
 from moat.config.texts import HOST_PATTERN
 from moat.core.hosts import parse_host_port
@@ -40,10 +41,8 @@ def _ca_file(text: str) -> Path:
     return path
 
 
-def _upstream(
-    *, ca_file: Path | None = None, connect_to: Mapping[HostPort, HostPort] | None = None
-) -> Upstream:
-    return Upstream(ca_file, tuple((connect_to or {}).items()))
+def _upstream(*, connect_to: Mapping[HostPort, HostPort] | None = None, **others: Any) -> Upstream:
+    return Upstream(connect_to=tuple((connect_to or {}).items()), **others)
 
 
 _HOST_PORT = Text(parse_host_port)
@@ -52,7 +51,12 @@ SETTINGS = Record(
     Settings,
     {
         "upstream": Record(
-            _upstream, {"ca_file": Text(_ca_file), "connect_to": MapOf(_HOST_PORT, _HOST_PORT)}
+            _upstream,
+            {
+                "ca_file": Text(_ca_file),
+                "connect_to": MapOf(_HOST_PORT, _HOST_PORT),
+                "idle_timeout": Integer(1, 86_400),
+            },
         ),
         "network": Record(Network, {"allow": ListOf(HOST_PATTERN)}),
         "trust": Choice(("ask", "always")),

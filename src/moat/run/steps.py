@@ -179,7 +179,8 @@ async def proxied(
     """The proxy, listening inside the box; every connection is ended and recorded at the end."""
     session = RunSession(plan.run, plan.policy, plan.injections, plan.command_line)
     upstreams = Upstreams(tls.upstream, connect_to=dict(plan.upstream.connect_to))
-    server = ProxyServer(Handed(session, grants, recorder, tls, upstreams))
+    handed = Handed(session, grants, recorder, tls, upstreams, plan.upstream.idle_timeout)
+    server = ProxyServer(handed)
     await server.listen(box.listener)
     try:
         yield server
