@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from moat.config.nodes import Node, fault
+from moat.config.nodes import Node, fault, place_of
 from moat.config.schema import (
     Anything,
     Boolean,
@@ -22,7 +22,6 @@ from moat.config.schema import (
     Text,
     WordsOf,
     documented_keys,
-    place_of,
 )
 from moat.config.yaml import read_yaml
 from moat.errors import ConfigError, UnsafeFile

@@ -15,9 +15,10 @@ from moat.engine.inject import Injection
 from moat.engine.messages import Request
 from moat.errors import GrantError
 from moat.providers import codex
+from moat.providers.agent import AgentProvider
 from moat.providers.codex import OPENAI_API_KEY_PLACEHOLDER, PROVIDER
 from moat.providers.codex.key import check_form
-from moat.providers.interface import AgentProvider, CredentialProvider
+from moat.providers.interface import CredentialProvider
 from moat.run.injections import injections_of
 from moat.vault.credential import Facts
 from providers.wanted import set_up, staged

@@ -12,6 +12,7 @@ import pytest
 
 from moat.config.project import CodexProject, Project, RemoteAuth, RemoteServer, StdioServer
 from moat.errors import ConfigError, MoatError
+from moat.providers.agent import AgentServer, AgentServers
 from moat.providers.codex import (
     OPENAI_API_KEY_PLACEHOLDER,
     MCPConfig,
@@ -19,7 +20,6 @@ from moat.providers.codex import (
     generate_mcp_config,
     write_mcp_config,
 )
-from moat.providers.interface import AgentServer, AgentServers
 from moat.providers.mcp_servers import agent_servers
 
 REMOTE = RemoteServer("linear", "https://mcp.linear.app/mcp", RemoteAuth("mcp:linear"))

@@ -7,7 +7,8 @@ from importlib.util import find_spec
 import pytest
 
 from moat.errors import GrantError, UsageError
-from moat.providers.interface import AgentProvider, CredentialProvider
+from moat.providers.agent import AgentProvider
+from moat.providers.interface import CredentialProvider
 from moat.providers.registry import (
     agent_names,
     get_agent,

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from moat.errors import ConfigError, MoatError
+from moat.providers.agent import AgentWanted, ContainerConfig, PrepareOptions
 from moat.providers.codex import (
     CODEX_INIT_MOUNT_PATH,
     OPENAI_API_KEY_PLACEHOLDER,
@@ -18,7 +19,7 @@ from moat.providers.codex import (
     populate_staging_dir,
     write_codex_config,
 )
-from moat.providers.interface import AgentWanted, ContainerConfig, MountConfig, PrepareOptions
+from moat.providers.interface import MountConfig
 from moat.vault.credential import Facts
 from providers.wanted import MUCH, staged
 from support.cli import REAL_KEY

@@ -6,8 +6,8 @@ import tomllib
 from typing import Any
 
 from moat.config.project import RemoteAuth, RemoteServer, StdioServer
+from moat.providers.agent import AgentServer, AgentServers, AgentSetup, AgentWanted
 from moat.providers.codex import PROVIDER
-from moat.providers.interface import AgentServer, AgentServers, AgentSetup, AgentWanted
 
 WORKSPACE = "/workspace"
 

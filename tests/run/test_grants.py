@@ -11,7 +11,7 @@ import pytest
 
 from moat.core.secret import Secret
 from moat.errors import GrantError
-from moat.providers.interface import StagedFile
+from moat.providers.agent import StagedFile
 from moat.run.grants import open_grants
 from moat.run.plan import Plan, build_plan
 from moat.vault.credential import Credential

@@ -10,7 +10,7 @@ from moat.config.project import RemoteAuth, RemoteServer
 from moat.core.hosts import HostPattern
 from moat.engine.inject import Injection
 from moat.errors import ConfigError
-from moat.providers.interface import AgentServer
+from moat.providers.agent import AgentServer
 from moat.providers.registry import get_provider
 from moat.run.injections import check_servers, injections_of
 from moat.vault.credential import Facts

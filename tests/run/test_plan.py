@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from moat.config.project import RemoteServer
 from moat.errors import UsageError
+from moat.providers.agent import AgentServer
 from moat.providers.codex import OPENAI_API_KEY_PLACEHOLDER, PROVIDER
-from moat.providers.interface import AgentServer
 from moat.run.environment import PASSED_ON
 from moat.run.injections import injections_of
 from moat.run.kept import Kept

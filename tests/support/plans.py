@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from moat.config.settings import Upstream
+from moat.providers.agent import AgentWanted
 from moat.providers.codex import PROVIDER
-from moat.providers.interface import AgentWanted
 from moat.run.plan import InstalledTool, Wanted
 from moat.vault.credential import Facts
 

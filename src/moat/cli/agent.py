@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from moat.config.project import Project
-from moat.providers.interface import AgentProvider, AgentServers, AgentSetup, AgentWanted
+from moat.providers.agent import AgentProvider, AgentServers, AgentSetup, AgentWanted
 from moat.providers.mcp_servers import agent_servers
 from moat.run.environment import CA_VARIABLES, PROXY_VARIABLES
 from moat.runtimes.interface import WORKSPACE

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from moat.providers.interface import AgentWanted
+    from moat.providers.agent import AgentWanted
 
 
 @dataclass(frozen=True, slots=True)

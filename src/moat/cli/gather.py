@@ -20,6 +20,7 @@ from moat.errors import ConfigError, GrantError, UsageError
 from moat.run.kept import check_resumable, kept_directories
 from moat.run.plan import InstalledTool, Wanted
 from moat.run.workspace import resolve_workspace
+from moat.runtimes.interface import HOME, Mount
 from moat.vault.store import Store
 
 if TYPE_CHECKING:
@@ -85,8 +86,13 @@ def _with_grants(context: Context, asked: Asked, project: Project | None, wanted
     store = Store(context.home.credentials)
     providers = find_grants(store, (*own, *(project.grants if project else ()), *asked.grants))
     facts = {provider.grant_ref: store.describe(provider.grant_ref) for provider in providers}
-    wanted = replace(wanted, providers=providers, facts=facts)
-    needs = project.dependencies if project else ()
+    needs = [*(project.dependencies if project else ())]
+    mounts = [*wanted.mounts]
+    for provider in providers:
+        needs += provider.implied_dependencies()
+        for item in provider.container_mounts(facts[provider.grant_ref], HOME):
+            mounts.append(Mount(item.source, item.target, writable=not item.read_only))
+    wanted = replace(wanted, providers=providers, facts=facts, mounts=tuple(mounts))
     if agent:
         from moat.cli.agent import mcp_json, set_up
         from moat.config.project import Project as Nothing
@@ -101,7 +107,7 @@ def _with_grants(context: Context, asked: Asked, project: Project | None, wanted
         kept = kept_directories(setup.kept, workspace=wanted.workspace, moat_home=home)
         if asked.task and asked.task.resume:
             check_resumable(kept)
-        needs = (*setup.tools, *needs)
+        needs = [*setup.tools, *needs]
         wanted = replace(
             wanted,
             agent=setup,

@@ -51,6 +51,25 @@ class MapNode:
 Node: TypeAlias = ScalarNode | ListNode | MapNode
 
 
+def place_of(node: Node, *path: str | int) -> Place:
+    """Return the place of a key, or of an item by its index, or of what is nearest around it."""
+    place = node.place
+    for step in path:
+        found = _step(node, step)
+        if found is None:
+            break
+        place, node = found
+    return place
+
+
+def _step(node: Node, step: str | int) -> tuple[Place, Node] | None:
+    if isinstance(node, MapNode):
+        return next(((key.place, value) for key, value in node.entries if key.text == step), None)
+    if isinstance(node, ListNode) and isinstance(step, int):
+        return node.items[step].place, node.items[step]
+    return None
+
+
 def fault(place: Place, reason: str, *, hint: str | None = None) -> ConfigError:
     """Return the error for something wrong at `place`.
 

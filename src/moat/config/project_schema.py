@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from moat.config.nodes import Node, fault, quoted
+from moat.config.nodes import Node, fault, place_of, quoted
 from moat.config.project import (
     CodexProject,
     Project,
@@ -30,7 +30,6 @@ from moat.config.schema import (
     Record,
     Text,
     WordsOf,
-    place_of,
 )
 from moat.config.texts import HOST_PATTERN, like
 from moat.core.hosts import Destination

@@ -10,21 +10,29 @@ about several places (`Checked`) is looked at when these places have been read.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+from moat.config.mistakes import (
+    as_words,
+    found,
+    in_quotes,
+    is_nothing,
+    likeness,
+    said_twice,
+    unexpected,
+    unknown_key,
+)
 from moat.config.nodes import (
-    Kind,
     ListNode,
     MapNode,
     Node,
-    Place,
     ScalarNode,
     fault,
     quoted,
 )
-from moat.errors import ConfigError, MoatError
+from moat.errors import MoatError
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -33,14 +41,6 @@ K = TypeVar("K", bound=Hashable)
 # YAML 1.1 also reads 010 as eight and 1:30 as ninety; no settings file means that.
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 _FRACTION = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})\.[0-9]{0,17}([eE][-+][0-9]{1,2})?")
-_NAMES: dict[Kind, str] = {
-    "text": "text",
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
-    "date": "a date",
-    "sign": "a sign",
-}
 
 
 class Shape(Protocol[T_co]):
@@ -62,7 +62,7 @@ class Text(Generic[T]):
 
     def read(self, node: Node) -> T:
         if not isinstance(node, ScalarNode) or node.kind != "text":
-            raise _unexpected("text", node)
+            raise unexpected("text", node)
         try:
             return self.parse(node.text)
         except ValueError as error:
@@ -80,12 +80,12 @@ class Choice:
     def read(self, node: Node) -> str:
         wanted = " or ".join(self.words)
         if not isinstance(node, ScalarNode) or node.kind != "text":
-            raise _unexpected(wanted, node)
+            raise unexpected(wanted, node)
         if node.text not in self.words:
             raise fault(
                 node.place,
                 f"expected {wanted}, found {quoted(node.text)}",
-                hint=_likeness(node.text, self.words),
+                hint=likeness(node.text, self.words),
             )
         return node.text
 
@@ -96,7 +96,7 @@ class Boolean:
 
     def read(self, node: Node) -> bool:
         if not isinstance(node, ScalarNode) or node.kind != "boolean":
-            raise _unexpected("true or false", node)
+            raise unexpected("true or false", node)
         return node.text.lower() in ("true", "yes", "on")
 
 
@@ -110,7 +110,7 @@ class Integer:
     def read(self, node: Node) -> int:
         wanted = f"a whole number from {self.minimum} to {self.maximum}"
         if not isinstance(node, ScalarNode) or node.kind != "integer":
-            raise _unexpected(wanted, node)
+            raise unexpected(wanted, node)
         decimal = _DECIMAL.fullmatch(node.text)
         if not decimal or not self.minimum <= int(node.text) <= self.maximum:
             raise fault(node.place, f"expected {wanted}, found {quoted(node.text)}")
@@ -149,8 +149,8 @@ class Anything:
             case _:
                 raise fault(
                     node.place,
-                    f"expected text, a number, true or false, found {_found(node)}",
-                    hint=_in_quotes(node),
+                    f"expected text, a number, true or false, found {found(node)}",
+                    hint=in_quotes(node),
                 )
 
 
@@ -162,8 +162,8 @@ class Either(Generic[T]):
     mapping: Shape[T]
 
     def read(self, node: Node) -> T:
-        if isinstance(node, ListNode) or _is_nothing(node):
-            raise _unexpected("text or a mapping", node)
+        if isinstance(node, ListNode) or is_nothing(node):
+            raise unexpected("text or a mapping", node)
         return (self.mapping if isinstance(node, MapNode) else self.text).read(node)
 
 
@@ -175,10 +175,10 @@ class ListOf(Generic[T]):
     unique: str | None = None
 
     def read(self, node: Node) -> tuple[T, ...]:
-        if _is_nothing(node):
+        if is_nothing(node):
             return ()
         if not isinstance(node, ListNode):
-            raise _unexpected("a list", node)
+            raise unexpected("a list", node)
         items: list[T] = []
         lines: dict[str, int] = {}
         for below in node.items:
@@ -205,12 +205,12 @@ class WordsOf:
             raise fault(
                 node.place,
                 f"expected a list of words, found text, {quoted(node.text)}",
-                hint=f"write it as a list: {_as_words(node.text)}",
+                hint=f"write it as a list: {as_words(node.text)}",
             )
-        if _is_nothing(node):
+        if is_nothing(node):
             return ()
         if not isinstance(node, ListNode):
-            raise _unexpected("a list of words", node)
+            raise unexpected("a list of words", node)
         if not node.items:
             raise fault(node.place, "expected at least one word", hint="leave the key out")
         program, *words = node.items
@@ -257,9 +257,9 @@ class Record(Generic[T]):
             name = self.older.get(key.text, key.text)
             shape = self.fields.get(name)
             if shape is None:
-                raise _unknown_key(key, self.fields)
+                raise unknown_key(key, self.fields)
             if name in written:
-                raise _said_twice(key, written[name], name)
+                raise said_twice(key, written[name], name)
             written[name] = key
             values[name] = shape.read(value)
         for name in self.fields:
@@ -288,25 +288,6 @@ BOOLEAN = Boolean()
 _ANY_TEXT = Text(str)
 
 
-def place_of(node: Node, *path: str | int) -> Place:
-    """Return the place of a key, or of an item by its index, or of what is nearest around it."""
-    place = node.place
-    for step in path:
-        found = _step(node, step)
-        if found is None:
-            break
-        place, node = found
-    return place
-
-
-def _step(node: Node, step: str | int) -> tuple[Place, Node] | None:
-    if isinstance(node, MapNode):
-        return next(((key.place, value) for key, value in node.entries if key.text == step), None)
-    if isinstance(node, ListNode) and isinstance(step, int):
-        return node.items[step].place, node.items[step]
-    return None
-
-
 def documented_keys(shape: Shape[Any]) -> Iterator[str]:
     """Yield every known key in dotted form, such as `network.allow`, or `servers[].name`."""
     if isinstance(shape, ListOf):
@@ -328,66 +309,8 @@ def _joined(key: str) -> str:
 
 
 def _entries(node: Node) -> tuple[tuple[ScalarNode, Node], ...]:
-    if _is_nothing(node):
+    if is_nothing(node):
         return ()
     if not isinstance(node, MapNode):
-        raise _unexpected("a mapping", node)
+        raise unexpected("a mapping", node)
     return node.entries
-
-
-def _is_nothing(node: Node) -> bool:
-    return isinstance(node, ScalarNode) and node.kind == "null"
-
-
-def _unexpected(wanted: str, node: Node) -> ConfigError:
-    hint = None
-    if wanted == "text" and isinstance(node, ScalarNode) and node.kind != "null":
-        hint = _in_quotes(node)
-    return fault(node.place, f"expected {wanted}, found {_found(node)}", hint=hint)
-
-
-def _in_quotes(node: ScalarNode) -> str:
-    return f"put it in quotes: {quoted(node.text)}"
-
-
-def _as_words(line: str) -> str:
-    """Write a command line as the list a person may have meant."""
-    import json  # both for next to no file
-    import shlex
-
-    example = ["npm", "test"]
-    if len(line) > 200:
-        return json.dumps(example)
-    try:
-        words = shlex.split(line)
-    except ValueError:  # a quote without its end
-        words = line.split()
-    return json.dumps(words if any(words) else example, ensure_ascii=False)
-
-
-def _found(node: Node) -> str:
-    if isinstance(node, ListNode):
-        return "a list"
-    if isinstance(node, MapNode):
-        return "a mapping"
-    if node.kind == "null":
-        return "nothing"
-    return f"{_NAMES[node.kind]}, {quoted(node.text)}"
-
-
-def _unknown_key(key: ScalarNode, known: Mapping[str, object]) -> ConfigError:
-    hint = _likeness(key.text, known) or f"known here: {', '.join(known)}"
-    return fault(key.place, f"unknown key {quoted(key.text)}", hint=hint)
-
-
-def _said_twice(key: ScalarNode, before: ScalarNode, name: str) -> ConfigError:
-    other = f'the key "{before.text}" on line {before.place.line}'
-    reason = f'"{key.text}" says the same as {other}: one of them is an older name'
-    return fault(key.place, reason, hint=f'write "{name}" alone')
-
-
-def _likeness(text: str, known: Iterable[str]) -> str | None:
-    from difflib import get_close_matches  # here, as most files have no such word
-
-    near = get_close_matches(text[:64], known, n=1)
-    return f'did you mean "{near[0]}"?' if near else None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from moat.config.project import Project, RemoteServer, StdioServer
 from moat.errors import ConfigError
-from moat.providers.interface import AgentServer, AgentServers
+from moat.providers.agent import AgentServer, AgentServers
 
 # What stands in a header until the proxy puts the credential there.
 _HEADER_PLACEHOLDER = "moat-proxy-injected"

@@ -6,7 +6,8 @@ import difflib
 from importlib import import_module
 
 from moat.errors import GrantError, UsageError
-from moat.providers.interface import AgentProvider, CommandTable, CredentialProvider
+from moat.providers.agent import AgentProvider, CommandTable
+from moat.providers.interface import CredentialProvider
 
 # Imported when asked for: a command loads no provider it does not use.
 _MODULES = {"codex": "moat.providers.codex"}

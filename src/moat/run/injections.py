@@ -10,7 +10,8 @@ from moat.engine.inject import Injection
 from moat.errors import ConfigError
 
 if TYPE_CHECKING:
-    from moat.providers.interface import AgentServer, CredentialProvider
+    from moat.providers.agent import AgentServer
+    from moat.providers.interface import CredentialProvider
     from moat.vault.credential import Facts
 
 

@@ -20,12 +20,8 @@ from moat.run.injections import check_servers, destination_of, injections_of
 from moat.runtimes.interface import Mount
 
 if TYPE_CHECKING:  # none of it is needed to run a plain command
-    from moat.providers.interface import (
-        AgentServer,
-        AgentSetup,
-        CredentialProvider,
-        StagedFile,
-    )
+    from moat.providers.agent import AgentServer, AgentSetup, StagedFile
+    from moat.providers.interface import CredentialProvider
     from moat.run.kept import Kept
     from moat.vault.credential import Facts
 

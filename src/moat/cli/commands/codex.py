@@ -12,7 +12,7 @@ from moat.cli.output import warn
 from moat.cli.start import start
 from moat.cli.terminal import at_a_terminal, stdin_is_piped
 from moat.errors import UsageError
-from moat.providers.interface import AgentWanted
+from moat.providers.agent import AgentWanted
 from moat.runtimes.interface import WORKSPACE
 
 EPILOG = """\

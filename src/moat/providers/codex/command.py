@@ -7,7 +7,7 @@ never taken for an option or a subcommand.
 
 from __future__ import annotations
 
-from moat.providers.interface import AgentWanted
+from moat.providers.agent import AgentWanted
 
 LAST = "last"
 

@@ -5,6 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from moat.providers.agent import (
+    AgentSetup,
+    AgentWanted,
+    CommandTable,
+    ContainerConfig,
+    PrepareOptions,
+)
 from moat.providers.codex.account import HEADERS, OPTIONS, account_of
 from moat.providers.codex.constants import (
     API_HOST,
@@ -13,18 +20,7 @@ from moat.providers.codex.constants import (
     network_hosts,
 )
 from moat.providers.commands import AGENT_COMMANDS
-from moat.providers.interface import (
-    AgentSetup,
-    AgentWanted,
-    CommandTable,
-    ContainerConfig,
-    Granted,
-    GrantIO,
-    GrantOption,
-    MountConfig,
-    PrepareOptions,
-    ProxyConfigurer,
-)
+from moat.providers.interface import Granted, GrantIO, GrantOption, MountConfig, ProxyConfigurer
 from moat.vault.credential import Facts
 
 # What else the API would take for a login, or for somebody's account: which of the person's

@@ -10,8 +10,8 @@ from typing import Any
 import tomli_w
 
 from moat.config.project import StdioServer
+from moat.providers.agent import AgentServer, AgentServers, AgentWanted
 from moat.providers.codex.own_keys import with_own_keys
-from moat.providers.interface import AgentServer, AgentServers, AgentWanted
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,16 +12,11 @@ import tempfile
 from pathlib import Path
 
 from moat.errors import MoatError
+from moat.providers.agent import AgentWanted, ContainerConfig, PrepareOptions, StagedFile
 from moat.providers.codex.constants import CODEX_INIT_MOUNT_PATH
 from moat.providers.codex.login import auth_json
 from moat.providers.codex.settings import config_toml
-from moat.providers.interface import (
-    AgentWanted,
-    ContainerConfig,
-    MountConfig,
-    PrepareOptions,
-    StagedFile,
-)
+from moat.providers.interface import MountConfig
 from moat.vault.credential import Facts
 
 _PREFIX = "moat-codex-staging-"
