@@ -22,17 +22,17 @@ def item_for(turn: Turn, shell: ShellTool | None, *, ident: str) -> Item:
         case Say(text), _:
             part = {"type": "output_text", "text": text, "annotations": []}
             return _item("message", f"msg_{ident}", role="assistant", content=[part])
-        case Shell(command), "exec":
-            return _program(javascript(command), ident)
+        case Shell() as asked, "exec":
+            return _program(javascript(asked), ident)
         case Call(server, tool, arguments), "exec":
             return _program(f"text(await tools.mcp__{server}__{tool}({arguments}))", ident)
-        case Shell(command), "exec_command":
+        case Shell() as asked, "exec_command":
             return _item(
                 "function_call",
                 f"fc_{ident}",
                 call_id=f"call_{ident}",
                 name="exec_command",
-                arguments=_arguments(command),
+                arguments=_arguments(asked),
             )
     raise ValueError("a client that offers no shell cannot be asked for a command")
 
@@ -43,11 +43,11 @@ def _program(source: str, ident: str) -> Item:
     )
 
 
-def javascript(command: str) -> str:
+def javascript(asked: Shell) -> str:
     """Return a program for Codex's `exec` tool that runs a command and shows its result."""
     # The first line keeps the program itself from being handed back before its command is done.
     pragma = json.dumps({"yield_time_ms": WAIT_MS + 5_000})
-    return f"// @exec: {pragma}\ntext(await tools.exec_command({_arguments(command)}))"
+    return f"// @exec: {pragma}\ntext(await tools.exec_command({_arguments(asked)}))"
 
 
 def response_events(response: dict[str, Any], item: Item | None, *, prompt: int) -> list[Event]:
@@ -108,9 +108,13 @@ def _item(kind: str, ident: str, **fields: Any) -> Item:
     return {"id": ident, "type": kind, "status": "completed", **fields}
 
 
-def _arguments(command: str) -> str:
+def _arguments(asked: Shell) -> str:
+    arguments: dict[str, Any] = {"cmd": asked.command, "yield_time_ms": WAIT_MS}
+    if asked.escalated:
+        reason = "Shall it run outside the sandbox?"
+        arguments |= {"sandbox_permissions": "require_escalated", "justification": reason}
     # JSON in ASCII is JavaScript as well, so one spelling serves both kinds of shell.
-    return json.dumps({"cmd": command, "yield_time_ms": WAIT_MS})
+    return json.dumps(arguments)
 
 
 def _item_events(item: Item) -> list[Event]:

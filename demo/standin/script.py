@@ -9,9 +9,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Shell:
-    """The model asks for this command to be run; Codex waits for it for at most 30 seconds."""
+    """The model asks for this command to be run; Codex waits for it for at most 30 seconds.
+
+    `escalated`: outside Codex's own sandbox, which Codex may ask the person about.
+    """
 
     command: str
+    escalated: bool = False
 
 
 @dataclass(frozen=True)

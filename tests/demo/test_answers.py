@@ -83,7 +83,7 @@ async def test_the_default_model_over_sse(tmp_path: Path) -> None:
         parts = [{"type": "input_text", "text": "one"}, {"type": "input_text", "text": "\n"}]
         second = await talk.stream(default(user("go"), call, output_for(call, parts)))
     assert kinds(first) == CUSTOM_CALL
-    assert (call["name"], call["input"]) == ("exec", javascript("echo 'one'"))
+    assert (call["name"], call["input"]) == ("exec", javascript(Shell("echo 'one'")))
     assert kinds(second) == TEXT
     assert talk.standin.tool_outputs == ["one\n"]
 
@@ -269,7 +269,7 @@ def test_without_a_shell_the_model_only_talks() -> None:
 
 
 def test_a_command_is_quoted_for_javascript() -> None:
-    code = javascript("echo \"a\" '\\n' `x` ${y}\n\u2028</script>")
+    code = javascript(Shell("echo \"a\" '\\n' `x` ${y}\n\u2028</script>"))
     argument = code.splitlines()[1].removeprefix("text(await tools.exec_command(")
     assert json.loads(argument[:-2])["cmd"] == "echo \"a\" '\\n' `x` ${y}\n\u2028</script>"
     assert code.isascii()

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import takewhile
 from pathlib import Path
 
 import pytest
 
-from support.cli import Cli
+from standin import Say, Shell, Turn
+from support.cli import REAL_KEY, Cli
 from support.processes import wait_until
+from support.standin import RunningStandIn
 from support.tmux import Tmux, modes_left
+from support.users import link_tree
 
 pytestmark = pytest.mark.e2e
 
@@ -25,6 +31,22 @@ PROMPT = (
     "please write the file from-codex.txt, and be so kind as to tell me what is in it afterwards"
 )
 ROWS = {SMALL: 2, LARGE: 1}
+
+
+MakeApi = Callable[..., RunningStandIn]
+
+
+@pytest.fixture
+def make_api(tmp_path: Path) -> Iterator[MakeApi]:
+    """Makes a stand-in for the API with a script."""
+    with ExitStack() as stack:
+
+        def make(*script: Turn) -> RunningStandIn:
+            return stack.enter_context(
+                RunningStandIn(tmp_path / "api", key=REAL_KEY, script=script)
+            )
+
+        yield make
 
 
 def composed(screen: list[str]) -> list[str]:
@@ -100,6 +122,34 @@ def test_a_person_works_with_codex(
     written = (tmp_path / "recording").read_bytes()
     assert b"\x1b[?1049h" in written
     assert set() == modes_left(written)
+
+
+def test_without_yolo_codex_asks(
+    cli: Cli, tool_home: Path, make_api: MakeApi, tmp_path: Path
+) -> None:
+    """What would run by itself fails, as a box makes no second sandbox; the rest is the person's
+    to allow. First words were said on the command line."""
+    api = make_api(
+        Shell("echo unasked > unasked.txt"),
+        Shell("echo asked > asked.txt", escalated=True),
+        Say("Both were tried."),
+    )
+    link_tree(tool_home / "tools", cli.home / "tools", ignore=shutil.ignore_patterns(".work"))
+    cli.point_at(api)
+    cli.grant()
+    asked, unasked = cli.workspace / "asked.txt", cli.workspace / "unasked.txt"
+    line = shlex.join(cli.command("codex", "--noyolo", "--", "please", "try both"))
+    with Tmux(
+        LARGE, cwd=cli.workspace, environ=cli.environ(), recording=tmp_path / "recording"
+    ) as terminal:
+        terminal.type(line)
+        terminal.press("Enter")
+        terminal.wait_for("please try both", "Would you like to run the following command?")
+        assert (False, False) == (asked.exists(), unasked.exists())
+        terminal.press("y")
+        terminal.wait_for("Both were tried.")
+    assert (True, False) == (asked.exists(), unasked.exists())
+    assert "namespace" in api.server.tool_outputs[0]
 
 
 @pytest.mark.parametrize(
