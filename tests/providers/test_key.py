@@ -7,6 +7,7 @@ import datetime
 import socket
 import ssl
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -239,6 +240,7 @@ class Canned:
         self.context = certificate.server_context()
         self.ca_file = directory / "ca.pem"
         self.answer = answer
+        self.pause = 0.0  # seconds after every byte
         self.asked: list[bytes] = []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self.listener.getsockname()[1])
@@ -256,7 +258,12 @@ class Canned:
                     request = client.recv(65536)
                     self.asked.append(request)
                     key = request.partition(b"Bearer ")[2].partition(b"\r")[0]
-                    client.sendall(self.answer.replace(b"KEY", key))
+                    answer = self.answer.replace(b"KEY", key)
+                    if self.pause:
+                        for byte in answer:
+                            client.sendall(bytes([byte]))
+                            time.sleep(self.pause)
+                    client.sendall(b"" if self.pause else answer)
             except (OSError, ssl.SSLError):
                 pass
 
@@ -283,6 +290,26 @@ def test_the_canned_server_can_say_yes(canned: Callable[[bytes], Canned]) -> Non
     """The twin of the refusals below: the same server, with a proper answer."""
     server = canned(OK)
     assert REAL_KEY == acquire(at(server.port, server.ca_file))
+
+
+def test_a_server_that_drips_is_given_up(
+    canned: Callable[[bytes], Canned], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit is on the whole answer, not on each of its bytes."""
+    monkeypatch.setattr(key, "VALIDATION_TIMEOUT", 1.0)
+    server = canned(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 400 + b"\r\n\r\n")
+    server.pause = 0.02
+    began = time.monotonic()
+    error = refused(lambda: acquire(at(server.port, server.ca_file)))
+    assert "api.openai.com did not answer within 1 s" in error.message
+    assert time.monotonic() - began < 5
+
+
+def test_what_is_not_the_api_does_not_say_yes(canned: Callable[[bytes], Canned]) -> None:
+    """A gateway's page is no list of models, whatever its status."""
+    server = canned(b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n<html>hi</html>")
+    error = refused(lambda: acquire(at(server.port, server.ca_file)))
+    assert "what answered is not the OpenAI API" in error.message
 
 
 def test_a_redirect_is_not_followed(canned: Callable[[bytes], Canned]) -> None:

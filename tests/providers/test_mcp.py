@@ -94,7 +94,7 @@ def test_a_server_whose_grant_is_missing_is_refused(grants: tuple[str, ...]) -> 
     with pytest.raises(ConfigError) as caught:
         generate_mcp_config(project(s=StdioServer("run", grant="github")), grants)
     assert 'MCP server "s" requires grant "github" but it was not provided' == caught.value.message
-    assert "moat grant github" in str(caught.value.hint)
+    assert "add github to grants" in str(caught.value.hint)
 
 
 # the servers of a run

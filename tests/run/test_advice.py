@@ -198,3 +198,33 @@ def test_what_is_remembered_is_bounded() -> None:
         watched.record(number, failed(f"no {number}", f"https://h{number}.x"), Measured(0.0))
     assert Advice("no 999", "run: moat trace") == watched.advice("moat run")
     assert len(watched._troubles) <= 32
+
+
+def test_a_rejection_is_told_of_a_run_that_did_not_fail() -> None:
+    """An agent goes on without a server that rejects its token; nothing else is worth a word."""
+    token = Entry("POST", "https://mcp.x/mcp", None, "forwarded", 401, ("mcp:x",))
+    for entry, hint in (
+        (REJECTED, "grant it again: moat grant openai"),
+        (token, "grant it again: moat grant mcp:x --url https://mcp.x"),
+    ):
+        watched = Watched(Nowhere())
+        watched.record(1, entry, Measured(0.0))
+        rejection = watched.rejection()
+        assert rejection is not None
+        assert hint == rejection.hint
+        watched.record(2, answered(200, entry.url.rpartition("/")[0]), Measured(0.0))
+        assert watched.rejection() is None
+    for entry in (LIMITED, BROKEN, SILENT):
+        watched = Watched(Nowhere())
+        watched.record(1, entry, Measured(0.0))
+        assert watched.rejection() is None
+
+
+def test_a_refusal_is_not_what_killed_a_program() -> None:
+    """Nor news to who sat at the terminal and saw it; another trouble is."""
+    watched = Watched(Nowhere())
+    watched.record(1, Entry("GET", "https://h.x/", NO, "refused", 403), Measured(0.0))
+    assert watched.advice("moat codex", by_policy=False) is None
+    assert watched.advice("moat codex") is not None
+    watched.record(2, BROKEN, Measured(0.0))
+    assert watched.advice("moat codex", by_policy=False) is not None

@@ -32,7 +32,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 def test_a_program_that_is_there_will_do(programs: Path, text: str) -> None:
     """In the version that is wanted, as far as it is said."""
-    assert () == meet([text])
+    meet(text)
 
 
 @pytest.mark.parametrize(
@@ -49,11 +49,23 @@ def test_a_program_that_is_there_will_do(programs: Path, text: str) -> None:
 def test_what_is_not_there_is_told(programs: Path, text: str, reason: str) -> None:
     """With what could be done about it."""
     with pytest.raises(UsageError, match=reason) as caught:
-        meet([text])
+        meet(text)
     assert caught.value.hint
 
 
 @pytest.mark.parametrize("text", ["codex-cli", f"codex-cli@{CODEX_CLI.version}", "codex-cli@0"])
-def test_a_tool_of_moats_is_installed(text: str) -> None:
-    """It is named, once, for the run to install."""
-    assert ("codex-cli",) == meet([text, text])
+def test_a_tool_of_moats_is_there_in_one_version(text: str) -> None:
+    """The one that Moat installs."""
+    meet(text)
+
+
+def test_only_known_programs_are_asked(programs: Path) -> None:
+    """What others would do is not known; and these are asked in a directory that is nobody's."""
+    (programs / "mvn").write_text("#!/bin/sh\ntouch ran; echo 3.9\n")
+    (programs / "mvn").chmod(0o755)
+    (programs / "node").write_text(f"#!/bin/sh\npwd > {programs}/where; echo v22.1.0\n")
+    meet("mvn")
+    with pytest.raises(UsageError, match="version of mvn cannot be looked at"):
+        meet("mvn@3")
+    meet("node@22")
+    assert "/\n" == (programs / "where").read_text()

@@ -36,7 +36,7 @@ def test_what_is_asked_for_is_there() -> None:
 @pytest.mark.parametrize("name", sorted({*RESERVED, *HELD}))
 def test_what_is_moats_cannot_be_set(name: str) -> None:
     """Neither by the project nor by an option; and it is named."""
-    with pytest.raises(UsageError, match=rf"^env in moat.yaml: {name} "):
+    with pytest.raises(UsageError, match=rf"^the variable {name} "):
         environment({name: "x"})
-    with pytest.raises(UsageError, match=rf"^--env: {name} "):
+    with pytest.raises(UsageError, match=rf"^the variable {name} "):
         environment({}, {name: "x"})

@@ -81,3 +81,13 @@ def test_a_plan_that_holds_a_secret_is_refused(
 def test_a_plan_without_a_secret_is_good(store: Store) -> None:
     """What belongs to no grant of the run is the person's to give."""
     open_grants(store, ["openai"]).refuse_in(plan_with(environment={"A": "sk-other"}))
+
+
+def test_a_secret_is_found_as_it_is_written(tmp_path: Path) -> None:
+    """JSON and TOML escape what is odd in it."""
+    store = Store(tmp_path / "credentials")
+    now = datetime.datetime.now(datetime.UTC)
+    store.put(Credential("odd", Secret('a"b\\cdefgh'), now))
+    staged = {"codex": (StagedFile("config.toml", b'x = "a\\"b\\\\cdefgh"'),)}
+    with pytest.raises(GrantError, match=r"config\.toml"):
+        open_grants(store, ["odd"]).refuse_in(plan_with(staged=staged))

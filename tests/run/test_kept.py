@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from moat.run.kept import Kept, kept_directories, workspace_key
+from moat.errors import MoatError
+from moat.run.kept import Kept, ensure_kept, kept_directories, workspace_key
 
 
 def test_each_workspace_has_its_own() -> None:
@@ -33,3 +34,22 @@ def test_kept_directories_are_below_moats() -> None:
     assert (Kept(home / "codex/sessions" / workspace_key(workspace), ".codex/sessions"),) == (
         kept_directories({".codex/sessions": "codex/sessions"}, workspace=workspace, moat_home=home)
     )
+
+
+def test_what_a_box_did_to_its_mode_is_undone(tmp_path: Path) -> None:
+    """Or one agent could keep its workspace from ever being run in again, or open it to others."""
+    kept = Kept(tmp_path / "sessions" / "p-1", ".codex/sessions")
+    ensure_kept(kept)
+    for mode in (0o755, 0o000, 0o777):
+        kept.source.chmod(mode)
+        ensure_kept(kept)
+        assert 0o700 == kept.source.stat().st_mode & 0o777
+
+
+def test_a_kept_directory_is_no_link(tmp_path: Path) -> None:
+    """Whoever put it there."""
+    (tmp_path / "sessions").mkdir(mode=0o700)
+    (tmp_path / "elsewhere").mkdir(mode=0o755)
+    (tmp_path / "sessions" / "p-1").symlink_to("../elsewhere")
+    with pytest.raises(MoatError, match="symbolic link"):
+        ensure_kept(Kept(tmp_path / "sessions" / "p-1", ".codex/sessions"))

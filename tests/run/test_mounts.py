@@ -24,6 +24,7 @@ def world(tmp_path: Path) -> Path:
     for name in ("me/data/file", "me/.ssh/id", "me/.netrc", "me/.moat/config.yaml"):
         (tmp_path / name).touch()
     (tmp_path / "me/sly").symlink_to(".ssh")
+    (tmp_path / "me/src/project/out").symlink_to("../../data")
     os.mkfifo(tmp_path / "me/data/fifo")
     return tmp_path
 
@@ -50,7 +51,7 @@ def test_a_mount_is_what_was_asked_for(
     world: Path, text: str, source: str, target: str, writable: bool
 ) -> None:
     """Read-only unless it says rw; a relative source is seen from the workspace."""
-    assert (Mount(world / source, target, writable),) == resolve(world, text)
+    assert (Mount(world / source, target, writable, judged=True),) == resolve(world, text)
 
 
 @pytest.mark.parametrize("text", ["", ":", "a", "a:", ":/b", "a:b:c:d", "a:/b:rx", "a:/b:ro:rw"])
@@ -70,11 +71,12 @@ def test_what_is_no_mount_is_told(text: str) -> None:
         ("{}/me/src/project/inside", "is in the workspace"),
         ("{}/me/src/project", "is in the workspace"),
         ("inside", "is in the workspace"),
+        ("out", "is in the workspace"),
         ("{}/me/src", "the workspace is inside"),
         ("/", "the workspace is inside"),
         ("{}/me/.ssh", "where keys are kept"),
         ("{}/me/.ssh/id", "where keys are kept"),
-        ("{}/me/sly", "where keys are kept"),
+        ("{}/me/sly", "leads through a link"),
         ("{}/me/.netrc", "where keys are kept"),
         ("{}/me/.codex", "where keys are kept"),
         ("{}/me/.config/gh", "where keys are kept"),
@@ -83,13 +85,25 @@ def test_what_is_no_mount_is_told(text: str) -> None:
         ("{}/me/.moat/config.yaml", "Moat's own files"),
         ("{}/code", "Moat's own program"),
         ("/etc/shadow", "system directory"),
-        ("/var/run", "system directory"),
+        ("/var/run", "leads through a link"),
     ],
 )
 def test_what_gives_too_much_away_is_refused(world: Path, source: str, reason: str) -> None:
     """Keys, Moat's own things, the system's, and whatever leads to another process."""
     with pytest.raises(UsageError, match=reason):
         resolve(world, source + ":/data")
+
+
+def test_what_is_obeyed_on_the_host_is_read_only(world: Path) -> None:
+    """A person's programs and settings: an agent that writes there is at home. A cache is none."""
+    for name in (".local/bin", ".cache/pip"):
+        (world / "me" / name).mkdir(parents=True)
+    (world / "me/.bashrc").touch()
+    for source in ("{}/me/.bashrc", "{}/me/.local/bin"):
+        assert 1 == len(resolve(world, source + ":/data"))
+        with pytest.raises(UsageError, match="may be run or obeyed"):
+            resolve(world, source + ":/data:rw")
+    assert 1 == len(resolve(world, "{}/me/.cache/pip:/data:rw"))
 
 
 def test_a_socket_is_refused(world: Path) -> None:

@@ -10,6 +10,7 @@ from moat.cli.output import show_json
 from moat.core.redact import printable
 from moat.run.plan import Plan
 from moat.runtimes.interface import HOME, WORKSPACE
+from moat.version import __version__
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
@@ -53,7 +54,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
             }
             for item in plan.injections
         ],
-        "versions": dict(plan.versions),
+        "versions": {"moat": __version__, **plan.versions},
     }
 
 
@@ -64,10 +65,13 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
         show_json(document)
         return
     for line in _lines(document):
-        print(printable(line) if "\n" not in line else line)
+        print(printable(line.replace("\n", "\\n")))
 
 
 def _lines(document: dict[str, Any]) -> Iterator[str]:
+    if document["name"]:
+        yield f"name         {document['name']}"
+    yield f"runtime      {document['runtime']}"
     yield f"command      {shlex.join(document['command'])}"
     workspace = document["workspace"]
     yield f"workspace    {workspace['source']} -> {workspace['target']}"
@@ -81,6 +85,7 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
     for name in document["workspace_files"]:
         yield f"written      {WORKSPACE}/{name}"
     yield f"environment  {' '.join(document['environment'])}"
+    yield f"grants       {' '.join(document['grants']) or '-'}"
     policy = document["policy"]
     yield f"policy       {policy['default']} by default"
     for rule in policy["rules"]:

@@ -5,8 +5,10 @@ Nothing is made here, and what most runs do not need is not imported.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +17,8 @@ from moat.cli.asked import Asked
 from moat.cli.options import Context
 from moat.cli.output import say
 from moat.cli.places import guarded_places
-from moat.cli.project import open_project
-from moat.errors import ConfigError, GrantError, UsageError
+from moat.cli.project import Opened, open_project
+from moat.errors import GrantError, UsageError
 from moat.run.kept import check_resumable, kept_directories
 from moat.run.plan import InstalledTool, Wanted
 from moat.run.workspace import resolve_workspace
@@ -36,7 +38,12 @@ def gather(context: Context, asked: Asked) -> Wanted:
     if workspace != Path(os.path.abspath(Path(asked.workspace).expanduser())):  # noqa: PTH100  # follows no link
         # What an earlier run left behind may lead somewhere else than its name says.
         say(f"note: the workspace {asked.workspace} is behind a link: {workspace}")
-    file, project = open_project(context, workspace, trust=asked.trust, dry_run=asked.dry_run)
+    opened = open_project(context, workspace, trust=asked.trust, dry_run=asked.dry_run)
+    project = opened.project if opened else None
+    if opened:
+        from moat.cli.project_check import check_project
+
+        check_project(opened, workspace=workspace, guarded=guarded)
     asked = _completed(asked, project)
     wanted = Wanted(
         workspace=workspace,
@@ -70,13 +77,14 @@ def gather(context: Context, asked: Asked) -> Wanted:
             project_env=project.env,
             project_rules=project.network.rules,
             permissive=project.network.policy == "permissive",
-            protected=(file,) if file else (),
+            protected=(opened.file.name,) if opened else (),
         )
-    return _with_grants(context, asked, project, wanted)
+    return _with_grants(context, asked, opened, wanted)
 
 
-def _with_grants(context: Context, asked: Asked, project: Project | None, wanted: Wanted) -> Wanted:
+def _with_grants(context: Context, asked: Asked, opened: Opened | None, wanted: Wanted) -> Wanted:
     """The same with its grants, and with its agent, which may need them."""
+    project = opened.project if opened else None
     agent = None
     if asked.agent:
         from moat.providers.registry import get_agent
@@ -84,7 +92,9 @@ def _with_grants(context: Context, asked: Asked, project: Project | None, wanted
         agent = get_agent(asked.agent)
     own = (agent.grant_ref,) if agent else ()
     store = Store(context.home.credentials)
-    providers = find_grants(store, (*own, *(project.grants if project else ()), *asked.grants))
+    names = (*own, *(project.grants if project else ()), *asked.grants)
+    urls = {entry.auth.grant: entry.url for entry in project.mcp if entry.auth} if project else {}
+    providers = find_grants(store, names, urls=urls)
     facts = {provider.grant_ref: store.describe(provider.grant_ref) for provider in providers}
     needs = [*(project.dependencies if project else ())]
     mounts = [*wanted.mounts]
@@ -93,16 +103,21 @@ def _with_grants(context: Context, asked: Asked, project: Project | None, wanted
         for item in provider.container_mounts(facts[provider.grant_ref], HOME):
             mounts.append(Mount(item.source, item.target, writable=not item.read_only))
     wanted = replace(wanted, providers=providers, facts=facts, mounts=tuple(mounts))
+    placeholders = {
+        provider.grant_ref: provider.container_env(facts[provider.grant_ref])
+        for provider in providers
+    }
+    if opened:
+        from moat.cli.project_check import check_variables
+
+        check_variables(opened, placeholders)
     if agent:
         from moat.cli.agent import mcp_json, set_up
         from moat.config.project import Project as Nothing
 
-        placeholders = {
-            provider.grant_ref: provider.container_env(facts[provider.grant_ref])
-            for provider in providers
-        }
         said = project or Nothing()
-        setup, servers = set_up(agent, asked.task, said, grants=placeholders)
+        with opened.told_at(asked.agent or "") if opened else contextlib.nullcontext():
+            setup, servers = set_up(agent, asked.task, said, grants=placeholders)
         home = context.home.root
         kept = kept_directories(setup.kept, workspace=wanted.workspace, moat_home=home)
         if asked.task and asked.task.resume:
@@ -120,14 +135,6 @@ def _with_grants(context: Context, asked: Asked, project: Project | None, wanted
 
 def _completed(asked: Asked, project: Project | None) -> Asked:
     """What was typed, with what the project says where nothing was."""
-    if project and project.agent:
-        from moat.providers.registry import agent_names
-
-        if project.agent not in agent_names():
-            raise ConfigError(
-                f"moat.yaml: there is no agent {project.agent!r}",
-                hint=f"known agents: {', '.join(agent_names())}",
-            )
     if asked.agent or asked.command:
         return asked
     if project and project.command:
@@ -145,8 +152,13 @@ def _completed(asked: Asked, project: Project | None) -> Asked:
     )
 
 
-def find_grants(store: Store, names: Iterable[str]) -> tuple[CredentialProvider, ...]:
-    """The providers of grants, each once; every grant must be stored. Raises GrantError."""
+def find_grants(
+    store: Store, names: Iterable[str], *, urls: Mapping[str, str]
+) -> tuple[CredentialProvider, ...]:
+    """The providers of grants, each once; every grant must be stored. Raises GrantError.
+
+    `urls` are those of the servers that a project wants grants for.
+    """
     providers = {}
     for name in names:
         from moat.providers.registry import get_provider
@@ -155,21 +167,27 @@ def find_grants(store: Store, names: Iterable[str]) -> tuple[CredentialProvider,
         providers[provider.grant_ref] = provider
     for ref in providers:
         if not store.has(ref):
-            raise GrantError(f"there is no grant for {ref}", hint=f"run: moat grant {ref}")
+            url = urls.get(ref, "URL")
+            words = f"{ref} --url {shlex.quote(url)}" if ref.startswith("mcp:") else ref
+            raise GrantError(f"there is no grant for {ref}", hint=f"run: moat grant {words}")
     return tuple(providers.values())
 
 
 def _tools(needs: Iterable[str], home: Path) -> tuple[InstalledTool, ...]:
-    """The tools of some dependencies, where they are or where they will be. Raises UsageError."""
-    from moat.run.dependencies import meet
-    from moat.tools.catalogue import get_tool
+    """Those of some dependencies that Moat installs, where they are or where they will be.
+
+    That the others are there was seen by `check_project`.
+    """
+    from moat.tools.catalogue import find_tool
     from moat.tools.places import tools_dir
 
-    found = []
-    for tool in map(get_tool, meet(needs)):
-        directory = tools_dir(home) / tool.name / tool.version
-        found.append(InstalledTool(tool.name, tool.version, directory, tool.path))
-    return tuple(found)
+    found = {}
+    for need in needs:
+        tool = find_tool(need.partition("@")[0])
+        if tool is not None:
+            directory = tools_dir(home) / tool.name / tool.version
+            found[tool.name] = InstalledTool(tool.name, tool.version, directory, tool.path)
+    return tuple(found.values())
 
 
 def _terminal_size() -> tuple[int, int]:

@@ -34,7 +34,10 @@ class Parser(argparse.ArgumentParser):
         if unknown.startswith("-"):
             import difflib
 
-            near = difflib.get_close_matches(unknown, self._option_string_actions, n=1)
+            known = [
+                word for word in self._option_string_actions if word not in (unknown, "--help")
+            ]
+            near = difflib.get_close_matches(unknown, known, n=1, cutoff=0.7)
             hint = f"did you mean {near[0]}? {hint}" if near else hint
         raise UsageError(f"{self.prog}: {message}", hint=hint)
 

@@ -23,9 +23,14 @@ def warn(text: str) -> None:
 
 def show_error(error: MoatError) -> None:
     """What happened and why, then the next command."""
-    say(f"moat: {error.message}")
+    # One line each: what they quote may have been written to look like more of ours.
+    say(f"moat: {_one_line(error.message)}")
     if error.hint:
-        say(f"hint: {error.hint}")
+        say(f"hint: {_one_line(error.hint)}")
+
+
+def _one_line(text: str) -> str:
+    return "\\n".join(text.split("\n"))
 
 
 def show_json(value: Any) -> None:

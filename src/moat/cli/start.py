@@ -9,9 +9,10 @@ from pathlib import Path
 from moat.cli.asked import Asked
 from moat.cli.gather import gather
 from moat.cli.options import Context
-from moat.cli.output import show_error
+from moat.cli.output import say, show_error
 from moat.core.ids import new_run_id
 from moat.run.grants import open_grants
+from moat.run.kept import has_sessions
 from moat.run.launch import launch
 from moat.run.plan import build_plan
 from moat.vault.store import Store
@@ -24,6 +25,7 @@ def start(context: Context, asked: Asked) -> int:
     if asked.dry_run:
         from moat.cli.dryrun import show_plan
 
+        open_grants(Store(home.credentials), plan.grants).refuse_in(plan)
         show_plan(plan, as_json=asked.as_json)
         return 0
     if missing := [tool.name for tool in plan.tools if not tool.directory.exists()]:
@@ -33,6 +35,8 @@ def start(context: Context, asked: Asked) -> int:
     ended = launch(plan, home, stdin=asked.stdin)
     if ended.error is not None:
         show_error(ended.error)
+    elif plan.terminal is not None and plan.kept and has_sessions(plan.kept):
+        say(f"to go on with this session: {plan.command_line} --resume")
     return ended.code
 
 

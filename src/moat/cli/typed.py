@@ -44,7 +44,10 @@ def mounts(
 
 
 def _from_here(mount: ProjectMount) -> ProjectMount:
-    source = Path.cwd() / Path(mount.source).expanduser()
+    try:
+        source = Path.cwd() / Path(mount.source).expanduser()
+    except (OSError, RuntimeError) as error:
+        raise UsageError(f"--mount: {mount.source} cannot be used: {error}") from None
     return ProjectMount(str(source), mount.target, mount.writable)
 
 

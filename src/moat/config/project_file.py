@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moat.config.nodes import Place, fault
+from moat.config.nodes import Place, fault, place_of
 from moat.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -48,6 +48,12 @@ class ProjectFile:
         from moat.config.yaml import read_yaml
 
         return PROJECT.read(read_yaml(self.content, name=str(self.path)))
+
+    def place(self, *keys: str | int) -> Place:
+        """Where something is said, or what is nearest around it; for content that can be read."""
+        from moat.config.yaml import read_yaml
+
+        return place_of(read_yaml(self.content, name=str(self.path)), *keys)
 
 
 def find_project_file(workspace: Path) -> ProjectFile | None:

@@ -87,7 +87,7 @@ def check_sandbox(_: Home) -> Iterator[Finding]:
     shown = ".".join(map(str, version)) if version else "of unknown version"
     yield Finding("ok", "bubblewrap", f"{shown}: {bwrap}")
     with tempfile.TemporaryDirectory(prefix="moat-doctor-") as directory:
-        took = asyncio.run(_time_a_box(_smallest_box(Path(directory))))
+        took = asyncio.run(_time_a_box(_smallest_box(Path(directory).resolve())))
     yield Finding("ok", "sandbox", f"a box starts and ends in {took * 1000:.0f} ms")
     if os.geteuid() == 0:
         yield Finding(

@@ -43,7 +43,12 @@ class Provider:
 
     description = "token of a remote MCP server"
     grant_options = (
-        GrantOption("url", "URL", "the server the token is for; it goes nowhere else"),
+        GrantOption(
+            "url",
+            "URL",
+            "the server the token is for; it goes nowhere else; the token itself is "
+            "taken from MCP_NAME_TOKEN, or asked for",
+        ),
         GrantOption("header", "NAME", "the header it goes into (Authorization, as Bearer)"),
     )
 

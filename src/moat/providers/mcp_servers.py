@@ -34,7 +34,7 @@ def grant_missing(server: str, grant: str) -> ConfigError:
     """The error for a server whose grant a run has not got."""
     return ConfigError(
         f'MCP server "{server}" requires grant "{grant}" but it was not provided',
-        hint=f"add it to grants in moat.yaml, and if it is not stored yet, run: moat grant {grant}",
+        hint=f"add {grant} to grants in moat.yaml; what is stored: moat grant list",
     )
 
 

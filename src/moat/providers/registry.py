@@ -60,7 +60,7 @@ def register_commands(root: CommandTable) -> None:
 
 def _nearest(name: str) -> str:
     known = sorted({*_MODULES, *_ALIASES})
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
     if near:
         return f"did you mean {near[0]}?"
     families = (f"{prefix}:NAME" for prefix in sorted(_FAMILIES))

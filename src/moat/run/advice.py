@@ -17,6 +17,7 @@ from moat.proxy.interface import Recorder
 
 _SHOWN = 3
 _PLACES = 32
+_REJECTED = 0
 # It was not the network that ended these.
 _OUR_OWN = frozenset({GONE.detail, ENDED.detail})
 
@@ -68,12 +69,23 @@ class Watched:
             if before is not None and number > before.newest:
                 del self._troubles[place]
 
-    def advice(self, command: str) -> Advice | None:
-        """What to tell the person who typed `command`; the likeliest cause only."""
-        if self._troubles:
-            newest_first = reversed(self._troubles.values())
-            return min(newest_first, key=lambda trouble: trouble.rank).advice
-        if self._refused:
+    def rejection(self) -> Advice | None:
+        """A credential that was refused to the end: worth telling whatever became of the run."""
+        worst = self._worst()
+        return worst.advice if worst is not None and worst.rank == _REJECTED else None
+
+    def _worst(self) -> _Trouble | None:
+        newest_first = reversed(self._troubles.values())
+        return min(newest_first, key=lambda trouble: trouble.rank, default=None)
+
+    def advice(self, command: str, *, by_policy: bool = True) -> Advice | None:
+        """What to tell the person who typed `command`, whose run failed; the likeliest cause only.
+
+        `by_policy` is false where what the policy refused does not explain it.
+        """
+        if worst := self._worst():
+            return worst.advice
+        if self._refused and by_policy:
             shown = ", ".join(self._refused[:_SHOWN])
             if len(self._refused) > _SHOWN:
                 shown += ", …"
@@ -96,9 +108,11 @@ def _trouble(entry: Entry, place: str) -> tuple[int, Advice] | None:
 def _rejection(status: int, grant: str, place: str) -> tuple[int, Advice] | None:
     """What an answer with this status says of the credential it was asked with."""
     if status in (401, 403):
-        return 0, Advice(
+        # A token of a server is granted for its address.
+        command = f"{grant} --url {place}" if grant.startswith("mcp:") else grant
+        return _REJECTED, Advice(
             f"the credential of grant {grant} was rejected ({status}) by {place}",
-            f"grant it again: moat grant {grant}",
+            f"grant it again: moat grant {command}",
         )
     if status == 429:
         return 1, Advice(

@@ -20,6 +20,7 @@ from types import FrameType
 
 from moat.errors import Interrupted, MoatError
 from moat.run import control
+from moat.run.modes import Modes
 
 _CHUNK = 1 << 16
 _OUTPUTS = {control.STDOUT: 1, control.STDERR: 2}
@@ -54,6 +55,8 @@ def attach(
         if terminal:
             stack.enter_context(_raw_terminal(0))
         client = _Client(channel, signals, terminal)
+        if terminal:
+            stack.callback(client.leave_terminal)
         if not stdin:
             client.send(control.frame(control.STDIN_END))
         return client.run(reads_stdin=stdin)
@@ -69,6 +72,7 @@ class _Client:
         self._broken: set[int] = set()
         self._unwritten: OSError | None = None  # why what was printed could not be written
         self._signalled: set[int] = set()
+        self._modes = Modes()
 
     def run(self, *, reads_stdin: bool) -> Ended:
         poll = select.poll()
@@ -138,7 +142,10 @@ class _Client:
         while view and descriptor not in self._broken:
             try:
                 if self._wait_writable(descriptor):
-                    view = view[os.write(descriptor, view[: select.PIPE_BUF]) :]
+                    written = os.write(descriptor, view[: select.PIPE_BUF])
+                    if self._terminal:
+                        self._modes.feed(bytes(view[:written]))
+                    view = view[written:]
                 else:
                     self._give_up(kind)
             except BlockingIOError:
@@ -147,6 +154,12 @@ class _Client:
                 if error.errno != errno.EPIPE and not self._terminal:
                     self._unwritten = error
                 self._give_up(kind)
+
+    def leave_terminal(self) -> None:
+        """Switch off what a program that was killed has left on."""
+        if undo := self._modes.undo():
+            with contextlib.suppress(OSError):  # it has hung up
+                os.write(1, undo)
 
     def _wait_writable(self, descriptor: int) -> bool:
         """Wait for room; once asked to end, a reader who takes nothing for a while is gone."""

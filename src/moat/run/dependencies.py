@@ -7,42 +7,46 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable
 
 from moat.errors import UsageError
 from moat.run.environment import SYSTEM_PATH
 from moat.tools.catalogue import Tool, find_tool
 
 # Where a program is not called as what it belongs to.
-_PROGRAMS = {"node": "node", "python": "python3", "go": "go", "rust": "rustc", "java": "java"}
-# Where `--version` is not how it is asked.
-_VERSION_ARGUMENTS = {"go": ("version",), "java": ("-version",)}
+_PROGRAMS = {"python": "python3", "rust": "rustc"}
+# Those that are asked for their version, and how. No others: many a program runs what it finds in
+# the directory it is started in, and this is on the host.
+_ASKED = {
+    "git": ("--version",),
+    "go": ("version",),
+    "java": ("-version",),
+    "node": ("--version",),
+    "python": ("--version",),
+    "ruby": ("--version",),
+    "rust": ("--version",),
+}
 _VERSION = re.compile(r"\d+(?:\.\d+)*")
 _SECONDS = 10.0
 _CURE = "install it on this machine, under /usr, where boxes see it"
 
 
-def meet(dependencies: Iterable[str]) -> tuple[str, ...]:
-    """See that every dependency is there; the names of those that are tools of Moat's.
+def meet(text: str) -> None:
+    """See that a dependency is there; a program of the host may be asked for its version.
 
     Raises UsageError for one that cannot be met.
     """
-    tools: dict[str, None] = {}
-    for text in dependencies:
-        name, _, version = text.partition("@")
-        if ":" in name:
-            raise UsageError(
-                f"dependency {text}: packages of {name.partition(':')[0]} are not installed in the "
-                "sandbox",
-                hint="let the project's own setup install it, in the workspace",
-            )
-        tool = find_tool(name)
-        if tool is not None:
-            _check_tool(tool, text, version)
-            tools[name] = None
-        else:
-            _check_program(text, name, version)
-    return tuple(tools)
+    name, _, version = text.partition("@")
+    if ":" in name:
+        raise UsageError(
+            f"dependency {text}: packages of {name.partition(':')[0]} are not installed in the "
+            "sandbox",
+            hint="let the project's own setup install it, in the workspace",
+        )
+    tool = find_tool(name)
+    if tool is not None:
+        _check_tool(tool, text, version)
+    else:
+        _check_program(text, name, version)
 
 
 def _check_tool(tool: Tool, text: str, version: str) -> None:
@@ -59,7 +63,12 @@ def _check_program(text: str, name: str, version: str) -> None:
     if found is None:
         raise UsageError(f"dependency {text}: there is no program {program} for a box", hint=_CURE)
     if version:
-        has = _version_of(found, _VERSION_ARGUMENTS.get(name, ("--version",)))
+        if name not in _ASKED:
+            raise UsageError(
+                f"dependency {text}: the version of {name} cannot be looked at in the sandbox",
+                hint=f"write {name}; versions can be given for: {', '.join(_ASKED)}",
+            )
+        has = _version_of(found, _ASKED[name])
         if not _is_within(has, version):
             raise UsageError(f"dependency {text}: {found} is {has or 'another'}", hint=_CURE)
 
@@ -78,6 +87,7 @@ def _version_of(program: str, arguments: tuple[str, ...]) -> str:
             capture_output=True,
             timeout=_SECONDS,
             check=False,
+            cwd="/",
             env={"PATH": SYSTEM_PATH},
         )
     except (OSError, subprocess.TimeoutExpired):

@@ -48,9 +48,9 @@ def box_environment(
     held: dict[str, str] = {}
     for variables in placeholders:
         held |= variables
-    for source, given in (("env in moat.yaml", project), ("--env", options)):
+    for given in (project, options):
         for name in given:
-            _check(source, name, held)
+            check_variable(name, held)
         environment |= given
     environment |= held
     # Last, so that nothing of the above leads around the proxy.
@@ -73,14 +73,15 @@ def box_environment(
     return environment
 
 
-def _check(source: str, name: str, placeholders: Mapping[str, str]) -> None:
+def check_variable(name: str, placeholders: Mapping[str, str]) -> None:
+    """Refuse a variable that is not the person's or the project's to set. Raises UsageError."""
     if name in placeholders:
         raise UsageError(
-            f"{source}: {name} holds the placeholder of a grant in the box",
+            f"the variable {name} holds the placeholder of a grant in the box",
             hint="leave it out: the credential is put in on the wire",
         )
     if name in RESERVED:
-        raise UsageError(f"{source}: {name} is set by Moat in the box", hint="leave it out")
+        raise UsageError(f"the variable {name} is set by Moat in the box", hint="leave it out")
 
 
 def _not_proxied(policy: Policy) -> Iterable[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ class OpenedGrants:
         """
         for name, secret in self._secrets.items():
             value = secret.reveal()
-            where = _find(value, plan)
+            where = next(filter(None, (_find(form, plan) for form in _forms(value))), None)
             if where is not None:
                 raise GrantError(
                     f"the secret of grant {name} itself stands in {where}, and no secret enters "
@@ -48,7 +49,16 @@ class OpenedGrants:
             raise GrantError(f"the run has no grant {grant}") from None
 
 
+def _forms(value: str) -> list[str]:
+    """A value as it is, and as JSON and TOML write it."""
+    return list(
+        dict.fromkeys((value, *(json.dumps(value, ensure_ascii=a)[1:-1] for a in (False, True))))
+    )
+
+
 def _find(value: str, plan: Plan) -> str | None:
+    if plan.name and value in plan.name:
+        return "the name of the run"
     for variable, text in plan.environment.items():
         if value in text:
             return f"the variable {variable}"

@@ -66,7 +66,7 @@ def check_servers(servers: Iterable[AgentServer], injections: Iterable[Injection
             raise ConfigError(
                 f"MCP server {server.name}: grant {auth.grant} goes to {places}, "
                 f"and not to {destination}",
-                hint=f"if it should go there, run: moat grant mcp:{server.name} --url {server.url}",
+                hint="where a credential may go was said when it was granted: moat grant list",
             )
         headers = {item.header.lower() for item in bound}
         if auth.header.lower() not in headers:

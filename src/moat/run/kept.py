@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moat.errors import UsageError
+from moat.files import ensure_private_dir
 
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
 _READABLE = 40  # characters of a workspace's own name
@@ -42,12 +43,29 @@ def workspace_key(workspace: Path) -> str:
     return f"{readable}-{digest}"
 
 
+def ensure_kept(kept: Kept) -> None:
+    """Make the directory, or close it again: the box it was in may have changed its mode.
+
+    Raises UnsafeFile for a place that is not ours alone.
+    """
+    # What is above it is ours alone, so it is not swapped between the look and the change.
+    ensure_private_dir(kept.source.parent)
+    if kept.source.is_dir() and not kept.source.is_symlink():
+        kept.source.chmod(0o700)
+    ensure_private_dir(kept.source)
+
+
+def has_sessions(kept: Iterable[Kept]) -> bool:
+    """Whether anything was kept; names are looked at, and no link is followed."""
+    return any(names for item in kept for _, _, names in os.walk(item.source))
+
+
 def check_resumable(kept: Iterable[Kept]) -> None:
     """See that there is something to go on with. Raises UsageError.
 
     An agent asked for its last session makes a new one where there is none, without a word.
     """
-    if not any(names for item in kept for _, _, names in os.walk(item.source)):
+    if not has_sessions(kept):
         raise UsageError(
             "there is no session of this workspace to go on with",
             hint="start one: leave out --resume, and see that codex.sync_logs is not false",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -45,16 +46,20 @@ def resolve_mounts(
         for other in mounts:
             there = PurePosixPath(other.target)
             if target.is_relative_to(there) or there.is_relative_to(target):
-                raise UsageError(f"{who}: {target} and {there} lie upon each other in the box")
-        mounts.append(Mount(source, str(target), wanted.writable))
+                raise UsageError(
+                    f"{who}: {target} and {there} lie upon each other in the box",
+                    hint="choose another target",
+                )
+        mounts.append(Mount(source, str(target), wanted.writable, judged=True))
     return tuple(mounts)
 
 
 def _source(who: str, wanted: ProjectMount, workspace: Path, guarded: Guarded) -> Path:
     given = wanted.source
     try:
-        path = (workspace / Path(given).expanduser()).resolve(strict=True)
-        kind = path.stat().st_mode
+        path = Path(os.path.normpath(workspace / Path(given).expanduser()))
+        real = path.resolve(strict=True)
+        kind = real.stat().st_mode
     except (OSError, RuntimeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UsageError(f"{who}: {given} cannot be used: {reason}", hint=_EXAMPLE) from None
@@ -62,15 +67,34 @@ def _source(who: str, wanted: ProjectMount, workspace: Path, guarded: Guarded) -
         raise UsageError(
             f"{who}: {given} is no file and no directory: a socket or a device leads out of the box"
         )
+    if path != real and not path.is_relative_to(workspace):
+        # A link can be turned elsewhere by whoever can write there, once it was agreed to.
+        raise UsageError(f"{who}: {given} leads through a link", hint=f"name the place: {real}")
     if path.is_relative_to(workspace):
         inside = PurePosixPath(WORKSPACE) / path.relative_to(workspace)
         raise UsageError(f"{who}: {given} is in the workspace, and so in the box: {inside}")
+    if wanted.writable and _is_hidden(path, guarded):
+        raise UsageError(
+            f"{who}: {path} is refused: what it holds may be run or obeyed on this machine",
+            hint="mount it read-only",
+        )
     if workspace.is_relative_to(path):
-        raise UsageError(f"{who}: the workspace is inside {path}")
+        raise UsageError(f"{who}: the workspace is inside {path}", hint="mount less of it")
     too_much = why_too_much(path, guarded)
     if too_much is not None:
-        raise UsageError(f"{who}: {path} is refused: {too_much}", hint="mount less of it")
+        raise UsageError(
+            f"{who}: {path} is refused: {too_much}", hint="copy what the run needs elsewhere"
+        )
     return path
+
+
+def _is_hidden(path: Path, guarded: Guarded) -> bool:
+    """Whether this is among a person's settings; what is only a cache is not."""
+    for home in guarded.user_homes:
+        if path.is_relative_to(home) and path != home:
+            first = path.relative_to(home).parts[0]
+            return first.startswith(".") and first != ".cache"
+    return False
 
 
 def _target(who: str, given: str) -> PurePosixPath:

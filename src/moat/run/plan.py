@@ -114,6 +114,12 @@ def build_plan(run: str, wanted: Wanted) -> Plan:
 
     Raises UsageError for an option that makes no sense, ConfigError for a server that cannot be.
     """
+    if wanted.command and "=" in wanted.command[0]:
+        # As for `env`, which starts it: that would be a variable.
+        raise UsageError(
+            f"{wanted.command[0]!r} cannot be the name of a program",
+            hint="variables are set with --env, or by a shell: moat run -- sh -c '…'",
+        )
     injections = injections_of(wanted.providers, wanted.facts)
     check_servers(wanted.servers, injections)
     policy = Policy(tuple(_rules(wanted, injections)), permissive=wanted.permissive)

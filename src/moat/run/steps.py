@@ -14,7 +14,6 @@ from moat.config.paths import Home
 from moat.core.redact import printable
 from moat.engine.session import RunSession
 from moat.errors import MoatError
-from moat.files import ensure_private_dir
 from moat.ledger.trace import Trace
 from moat.ledger.transcript import Transcript
 from moat.pki.bundle import ensure_ca_pem
@@ -22,6 +21,7 @@ from moat.proxy.interface import Handed, Recorder
 from moat.proxy.server import ProxyServer
 from moat.proxy.upstream import Upstreams
 from moat.run.grants import OpenedGrants
+from moat.run.kept import ensure_kept
 from moat.run.plan import Plan
 from moat.run.record import RunDirectory, RunRecord, State
 from moat.run.tls import LazyTls
@@ -100,7 +100,7 @@ def staged(directory: RunDirectory, plan: Plan, home: Home) -> Iterator[tuple[Mo
             file.chmod(0o644)  # as /etc is everywhere; closed to others by the run's directory
         mounts = []
         for kept in plan.kept:
-            ensure_private_dir(kept.source)
+            ensure_kept(kept)
             mounts.append(Mount(kept.source, f"{HOME}/{kept.target}", writable=True))
         for name, files in plan.staged.items():
             folder = stage / f"{name}-init"

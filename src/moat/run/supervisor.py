@@ -175,10 +175,14 @@ class Supervisor:
         await self._client.close()
 
     def _advice(self, code: int) -> Advice | None:
-        """What its requests met, if the command failed by itself."""
-        if code == 0 or self._stopped_by is not None or self._watched is None:
+        """What its requests met, where that is worth telling."""
+        if self._stopped_by is not None or self._watched is None:
             return None
-        return self._watched.advice(self._plan.command_line)
+        if code == 0:
+            return self._watched.rejection()
+        # Who sat at the terminal saw what was refused; who was killed did not end of that.
+        by_policy = self._plan.terminal is None and code < 128
+        return self._watched.advice(self._plan.command_line, by_policy=by_policy)
 
     async def _outcome(self) -> tuple[int, MoatError | None]:
         try:
@@ -196,10 +200,11 @@ class Supervisor:
     async def _live(self) -> int:
         directory, plan = self._directory, self._plan
         async with contextlib.AsyncExitStack() as stack:
-            keeper = stack.enter_context(recorded(directory, plan))
-            log.to_file(directory.log)
+            # Before the record, which holds the command: a secret in it would be written down.
             grants = open_grants(Store(self._home.credentials), plan.grants)
             grants.refuse_in(plan)
+            keeper = stack.enter_context(recorded(directory, plan))
+            log.to_file(directory.log)
             keeper.set("starting")
             mounts = stack.enter_context(staged(directory, plan, self._home))
             stack.enter_context(exported(plan))

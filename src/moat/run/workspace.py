@@ -30,11 +30,26 @@ _SYSTEM_TREES = tuple(
 # Directories of a home that hold logins and keys, and no project.
 _KEYS = frozenset(
     {".aws", ".azure", ".claude", ".codex", ".docker", ".gemini", ".git-credentials", ".gnupg",
-     ".kube", ".netrc", ".npmrc", ".password-store", ".pgpass", ".pypirc", ".ssh"}
+     ".kube", ".m2", ".moat", ".mozilla", ".netrc", ".npmrc", ".password-store", ".pgpass",
+     ".pypirc", ".s3cfg", ".ssh", ".terraform.d", ".vault-token"}
 )  # fmt: skip
 # The same, one folder down.
 _KEYS_BELOW = frozenset(
-    {(".config", name) for name in ("gcloud", "gh", "glab-cli", "git", "hub")}
+    {
+        (".config", name)
+        for name in (
+            "chromium",
+            "containers",
+            "gcloud",
+            "gh",
+            "git",
+            "glab-cli",
+            "google-chrome",
+            "hub",
+            "op",
+            "rclone",
+        )
+    }
     | {(".local", "share", "keyrings"), (".cargo", "credentials.toml"), (".cargo", "credentials")}
 )
 _REMOVABLE = Path("/run/media")  # where desktops mount what is plugged in
@@ -99,6 +114,8 @@ def _our_code(path: Path, own_code: Iterable[Path]) -> str | None:
 def _too_much(path: Path, user_homes: Iterable[Path], moat_home: Path) -> str | None:
     if path == Path("/"):
         return "it is the whole file system"
+    if moat_home == path or moat_home in path.parents:
+        return f"it is among Moat's own files ({moat_home})"
     for home in (given.resolve() for given in user_homes):
         if path == home:
             return "it is your home directory, with your keys and settings"
@@ -110,10 +127,8 @@ def _too_much(path: Path, user_homes: Iterable[Path], moat_home: Path) -> str | 
                 below[: len(keys)] == keys or keys[: len(below)] == below for keys in _KEYS_BELOW
             ):
                 return "it is where keys are kept"
-    if path == moat_home or path in moat_home.parents:
+    if path in moat_home.parents:
         return f"Moat's own files are inside it ({moat_home})"
-    if moat_home in path.parents:
-        return f"it is among Moat's own files ({moat_home})"
     if path in _SYSTEM:
         return "it is a system directory"
     if _REMOVABLE not in path.parents:

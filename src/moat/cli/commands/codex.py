@@ -29,6 +29,8 @@ _SESSION = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]
 def main(arguments: list[str]) -> int:
     """Parse, plan, run."""
     own, opening = split_at_dashes(arguments)
+    # An option that may have a value would take the workspace for it.
+    own = ["--full-auto=true" if word == "--full-auto" else word for word in own]
     args = _parser().parse_args(own)
     _settle_resume(args)
     if args.prompt is None and " " in args.workspace and not Path(args.workspace).exists():
@@ -45,6 +47,8 @@ def main(arguments: list[str]) -> int:
         raise UsageError(
             "the task is empty", hint='say what to do: moat codex -p "explain this codebase"'
         )
+    if args.model is not None and not args.model.strip():
+        raise UsageError("--model: the name is empty", hint="leave it out for Codex's own choice")
     terminal = args.prompt is None
     yolo = _yolo(args)
     if not yolo and not terminal:
@@ -102,8 +106,6 @@ def _parser() -> Parser:
     )
     parser.add_argument(
         "--full-auto",
-        nargs="?",
-        const="true",
         choices=("true", "false"),
         help="deprecated: on by default; --full-auto=false is --noyolo",
     )

@@ -61,7 +61,7 @@ def _grant(
     Store(context.home.credentials).put(granted.credential)
     for warning in granted.warnings:
         warn(warning)
-    say(f"granted {provider.grant_ref}: the key from {granted.source} is stored, sealed")
+    say(f"granted {provider.grant_ref}: the secret from {granted.source} is stored, sealed")
     return 0
 
 

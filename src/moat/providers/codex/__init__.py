@@ -67,3 +67,6 @@ if not TYPE_CHECKING:  # a type checker has the imports above, and would take an
         value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
         globals()[name] = value
         return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

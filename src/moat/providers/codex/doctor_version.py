@@ -21,9 +21,12 @@ _VERSION = re.compile(
 
 
 def find_codex(environ: Mapping[str, str]) -> Path | None:
-    """The first `codex` on PATH; a relative part of PATH may be anybody's, so it is passed over."""
-    parts = environ.get("PATH", "").split(os.pathsep)
-    found = shutil.which("codex", path=os.pathsep.join(p for p in parts if Path(p).is_absolute()))
+    """The first `codex` on PATH, less what is relative or below the current directory: that may
+    be a project, and what is there an agent's."""
+    here = Path.cwd()
+    parts = [Path(part) for part in environ.get("PATH", "").split(os.pathsep)]
+    trusted = [str(p) for p in parts if p.is_absolute() and not p.resolve().is_relative_to(here)]
+    found = shutil.which("codex", path=os.pathsep.join(trusted))
     return Path(found) if found else None
 
 
@@ -36,17 +39,18 @@ def version_of(program: Path, environ: Mapping[str, str]) -> str | None:
     kept = {name: environ[name] for name in ("HOME", "PATH") if name in environ}
     try:
         with tempfile.TemporaryDirectory(prefix="moat-doctor-") as directory:
-            said = _ask(program, {**kept, "CODEX_HOME": directory})
+            said = _ask(program, {**kept, "CODEX_HOME": directory}, directory)
     except (OSError, ValueError):
         return None
     version = _VERSION.search(said)
     return version[1].decode() if version else None
 
 
-def _ask(program: Path, environ: dict[str, str]) -> bytes:
+def _ask(program: Path, environ: dict[str, str], directory: str) -> bytes:
     with subprocess.Popen(
         [program, "--version"],
         env=environ,
+        cwd=directory,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

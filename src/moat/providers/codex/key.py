@@ -82,6 +82,12 @@ def validate(key: str, account: Account, upstream: Upstream) -> tuple[str, ...]:
 def judge(status: int, body: bytes, account: Account) -> tuple[str, ...]:
     """What the answer to a validation means: warnings for a good key. Raises GrantError."""
     if status == 200:
+        if not body.lstrip().startswith(b"{"):
+            raise GrantError(
+                "what answered is not the OpenAI API: a list of models was asked for, and "
+                "something else came",
+                hint="see what stands between: a gateway, or upstream in config.yaml",
+            )
         return ()
     if status == 429:
         return ("the key is valid, but OpenAI says its rate limit or quota is used up",)
@@ -102,9 +108,13 @@ def judge(status: int, body: bytes, account: Account) -> tuple[str, ...]:
     if status == 403:
         raise GrantError(
             "OpenAI refused the key (403): it lacks permission, or its country is not served",
-            hint=f"check the permissions of the key at {_KEYS_PAGE}",
+            hint=f"check the permissions of the key at {_KEYS_PAGE}, and where you are",
         )
+    later = status >= 500
     raise GrantError(
         f"OpenAI answered {status} when asked about the key",
-        hint="try again later: moat grant openai",
+        hint="try again later: moat grant openai"
+        if later
+        else "the API answers otherwise; see what stands between: a gateway, or upstream in "
+        "config.yaml",
     )

@@ -6,7 +6,7 @@ held by a golden test and by attacks from inside a box.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -52,6 +52,10 @@ MASKED = (
 )
 
 
+# Moat's own to set, so that nothing in them is the project's.
+_FIRST = ("HOME", "PATH")
+
+
 @dataclass(frozen=True, slots=True)
 class HostLayout:
     """How the host's system directories lie.
@@ -67,11 +71,14 @@ class HostLayout:
 
 @dataclass(frozen=True, slots=True)
 class Descriptors:
-    """The numbers under which bubblewrap finds its descriptors."""
+    """The numbers under which bubblewrap finds its descriptors; `sources` those of the mounts that
+    were judged, in their order."""
 
     info: int
     block: int
     seccomp: int
+    workspace: int
+    sources: tuple[int, ...] = ()
 
 
 def bwrap_arguments(
@@ -80,13 +87,13 @@ def bwrap_arguments(
     """The options of bubblewrap, without its name and without the command."""
     return [
         *_isolation(descriptors),
-        *_environment(spec),
+        *_first_environment(spec),
         *_system(layout),
         *_proc(layout),
         *_private_places(),
         *_parents(spec),
         *_etc(spec),
-        *_mounts(spec, init),
+        *_mounts(spec, descriptors, init),
         # Nothing in the box can write outside /workspace, /tmp, /var/tmp, /run and /home.
         # /proc is read-only too: as uid 0 of the host, /proc/sys and /proc/sysrq-trigger would
         # be writable by file permissions alone, core_pattern among them.
@@ -114,10 +121,13 @@ def _isolation(descriptors: Descriptors) -> list[str]:
     ]
 
 
-def _environment(spec: BoxSpec) -> list[str]:
+def _first_environment(spec: BoxSpec) -> list[str]:
+    """What the first program of the box needs, and no more: a variable such as LD_PRELOAD would
+    have something of the workspace run before the gate. The rest comes behind it."""
     arguments = ["--clearenv"]
-    for name in sorted(spec.environment):
-        arguments += ["--setenv", name, spec.environment[name]]
+    for name in _FIRST:
+        if name in spec.environment:
+            arguments += ["--setenv", name, spec.environment[name]]
     return arguments
 
 
@@ -171,16 +181,21 @@ def _etc(spec: BoxSpec) -> list[str]:
     return arguments
 
 
-def _mounts(spec: BoxSpec, init: str) -> list[str]:
+def _mounts(spec: BoxSpec, descriptors: Descriptors, init: str) -> list[str]:
     arguments = ["--ro-bind", init, "/moat/init"]
+    sources = iter(descriptors.sources)
     for mount in spec.mounts:
         how = "--bind" if mount.writable else "--ro-bind"
-        arguments += [how, str(mount.source), mount.target]
+        if mount.judged:
+            arguments += [how + "-fd", str(next(sources)), mount.target]
+        else:
+            arguments += [how, str(mount.source), mount.target]
     # Last, and nothing beneath it: bubblewrap before 0.12 follows links a hostile workspace
     # has planted when it mounts below it (CVE-2026-87766). See `protect`.
-    return [*arguments, "--bind", str(spec.workspace), WORKSPACE]
+    return [*arguments, "--bind-fd", str(descriptors.workspace), WORKSPACE]
 
 
-def box_command(command: Sequence[str]) -> list[str]:
-    """The command as the box starts it, behind its gate."""
-    return ["/bin/sh", "/moat/init", *command]
+def box_command(command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """The command as the box starts it, behind its gate, with all of its environment."""
+    variables = [f"{name}={value}" for name, value in sorted(environment.items())]
+    return ["/bin/sh", "/moat/init", str(len(variables)), *variables, *command]

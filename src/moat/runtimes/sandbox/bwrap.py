@@ -10,8 +10,8 @@ from moat.core.redact import printable
 from moat.errors import RuntimeUnavailable
 
 _VERSION = re.compile(r"bubblewrap (\d+)\.(\d+)\.(\d+)")
-# What Moat asks of bubblewrap (--disable-userns came with 0.8).
-OLDEST = (0, 8, 0)
+# What Moat asks of bubblewrap (--bind-fd came with 0.10).
+OLDEST = (0, 10, 0)
 
 Version = tuple[int, int, int]
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from moat.errors import RuntimeUnavailable
 from moat.runtimes.descriptors import read_some, read_to_end, wait_for_exit, wait_readable
 from moat.runtimes.interface import PROXY_HOST, PROXY_PORT, BoxSpec
+from moat.runtimes.paths import open_without_links
 from moat.runtimes.sandbox.argv import (
     MASKED,
     Descriptors,
@@ -38,8 +39,9 @@ _KEYS = (signal.SIGINT, signal.SIGQUIT)
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 
 # The descriptors bubblewrap is started with, besides standard input, output and error.
-_GATE, _ARGUMENTS, _INFO, _BLOCK, _SECCOMP = 3, 4, 5, 6, 7
-_FIRST_FREE = 16
+_GATE, _ARGUMENTS, _INFO, _BLOCK, _SECCOMP, _WORKSPACE = 3, 4, 5, 6, 7, 8
+_FIRST_SOURCE = 9
+_FIRST_FREE = 64
 
 
 def read_host_layout() -> HostLayout:
@@ -83,10 +85,22 @@ class SandboxBox:
     def _spawn(self, spec: BoxSpec) -> None:
         """Start bubblewrap; it stops before the command and before the gate."""
         self._bwrap = find_bwrap()
+        judged = [mount.source for mount in spec.mounts if mount.judged]
+        if len(judged) > _FIRST_FREE - _FIRST_SOURCE:
+            raise RuntimeUnavailable(
+                f"a box takes {_FIRST_FREE - _FIRST_SOURCE} mounts at most",
+                hint="mount a directory that holds several",
+            )
         arguments = bwrap_arguments(
             spec,
             read_host_layout(),
-            Descriptors(info=_INFO, block=_BLOCK, seccomp=_SECCOMP),
+            Descriptors(
+                info=_INFO,
+                block=_BLOCK,
+                seccomp=_SECCOMP,
+                workspace=_WORKSPACE,
+                sources=tuple(range(_FIRST_SOURCE, _FIRST_SOURCE + len(judged))),
+            ),
             init=str(INIT),
         )
         with contextlib.ExitStack() as theirs:
@@ -98,7 +112,13 @@ class SandboxBox:
             seccomp = memory_file("seccomp", filter_program(os.uname().machine))
             theirs.callback(os.close, seccomp)
             actions = self._stdio(spec, theirs)
+            sources = []
+            for number, path in enumerate((spec.workspace, *judged), start=_WORKSPACE):
+                opened = open_without_links(path)
+                theirs.callback(os.close, opened)
+                sources.append((opened, number))
             for source, target in (
+                *sources,
                 (gate, _GATE),
                 (given, _ARGUMENTS),
                 (info, _INFO),
@@ -109,6 +129,7 @@ class SandboxBox:
                 high = fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
                 theirs.callback(os.close, high)
                 actions.append((os.POSIX_SPAWN_DUP2, high, target))
+            command = box_command(spec.command, spec.environment)
             _keep_descriptors_to_ourselves()
             # A Ctrl-C goes to all the processes of a terminal's foreground, bubblewrap's own
             # among them: they inherit that it is ignored, and init gives it back to the command.
@@ -119,7 +140,7 @@ class SandboxBox:
                 # with could be read inside the box, at /proc/1.
                 self._pid = os.posix_spawn(
                     self._bwrap,
-                    ["bwrap", "--args", str(_ARGUMENTS), "--", *box_command(spec.command)],
+                    ["bwrap", "--args", str(_ARGUMENTS), "--", *command],
                     {},
                     file_actions=actions,
                     setsid=True,

@@ -1,0 +1,91 @@
+"""What a program has switched on at the person's terminal, so that it can be switched off.
+
+A program that is killed leaves the terminal in its own screen, with mouse and keys reported in
+ways that a shell does not understand. Sequences as in xterm's "Control Sequences" and kitty's
+"Comprehensive keyboard handling".
+"""
+
+from __future__ import annotations
+
+import re
+
+_SEQUENCE = re.compile(
+    rb"\x1b\[\?(?P<modes>[0-9;]+)(?P<on>[hl])"
+    rb"|\x1b\[>(?P<push>[0-9;]*)u"
+    rb"|\x1b\[<(?P<pop>[0-9]*)u"
+    rb"|\x1b\[>4(?:;(?P<keys>[0-9]*))?m"
+    rb"|\x1b\[(?P<shape>[0-9]*) q"
+    rb"|\x1b\[(?P<region>[0-9]*;[0-9]*)?r"
+    rb"|(?P<reset>\x1bc|\x1b\[!p)"
+)
+# The beginning of a sequence, cut off where the bytes end.
+_UNFINISHED = re.compile(rb"\x1b(?:\[[0-9;?<>!]{0,40} ?)?\Z")
+_ON_BY_DEFAULT = frozenset({7, 25})  # autowrap, the cursor
+_SCREENS = frozenset({47, 1047, 1049})  # left last: what was set in one is undone in it
+_KEPT = frozenset({12, 2026})  # blinking; drawing in one go, which ends by itself
+_MANY = 64  # a program that sets more is none that a person uses
+
+
+class Modes:
+    """Follows what is written to a terminal."""
+
+    def __init__(self) -> None:
+        self._start()
+        self._cut = b""
+
+    def _start(self) -> None:
+        self._changed: dict[int, None] = {}
+        self._pushed = 0
+        self._keys = self._shape = self._region = False
+
+    def feed(self, data: bytes) -> None:
+        """These bytes are written next."""
+        if b"\x1b" not in data and not self._cut:
+            return
+        data = self._cut + data
+        for match in _SEQUENCE.finditer(data):
+            self._take(match)
+        unfinished = _UNFINISHED.search(data)
+        self._cut = unfinished[0] if unfinished else b""
+
+    def _take(self, match: re.Match[bytes]) -> None:
+        match match.lastgroup:
+            case "on":
+                for number in match["modes"].split(b";"):
+                    self._set(int(number or b"0"), on=match["on"] == b"h")
+            case "push":
+                self._pushed = min(self._pushed + 1, _MANY)
+            case "pop":
+                self._pushed = max(0, self._pushed - int(match["pop"] or b"1"))
+            case "shape":
+                self._shape = match["shape"] not in (b"", b"0")
+            case "region":
+                self._region = True
+            case "reset":
+                self._start()
+            case _ if match[0].startswith(b"\x1b[>4"):
+                self._keys = match["keys"] not in (None, b"", b"0")
+            case _:
+                self._region = False
+
+    def _set(self, mode: int, *, on: bool) -> None:
+        if on != (mode in _ON_BY_DEFAULT):
+            if len(self._changed) < _MANY and mode not in _KEPT:
+                self._changed[mode] = None
+        else:
+            self._changed.pop(mode, None)
+
+    def undo(self) -> bytes:
+        """What must be written for the terminal to be as it was; nothing for one left alone."""
+        parts = []
+        if self._pushed:
+            parts.append(b"\x1b[<%du" % self._pushed)
+        if self._keys:
+            parts.append(b"\x1b[>4;0m")
+        if self._shape:
+            parts.append(b"\x1b[0 q")
+        if self._region:
+            parts.append(b"\x1b[r")
+        for mode in sorted(self._changed, key=lambda mode: (mode in _SCREENS, mode)):
+            parts.append(b"\x1b[?%d%s" % (mode, b"h" if mode in _ON_BY_DEFAULT else b"l"))
+        return b"\x1b[m" + b"".join(parts) if parts else b""
