@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from moat.errors import RuntimeUnavailable
+from moat.errors import MoatError, RuntimeUnavailable
 from moat.runtimes.descriptors import read_some, read_to_end, write_all
 from moat.runtimes.etc import etc_files
 from moat.runtimes.interface import HOME, BoxSpec, Mount
@@ -35,7 +35,12 @@ def spec(tmp_path: Path) -> Callable[..., BoxSpec]:
         file.write_bytes(content)
     (tmp_path / "workspace").mkdir()
 
-    def make(script: str, *mounts: Mount, terminal: tuple[int, int] | None = None) -> BoxSpec:
+    def make(
+        script: str,
+        *mounts: Mount,
+        terminal: tuple[int, int] | None = None,
+        protected: tuple[str, ...] = (),
+    ) -> BoxSpec:
         return BoxSpec(
             workspace=tmp_path / "workspace",
             command=("/bin/sh", "-c", script),
@@ -43,6 +48,7 @@ def spec(tmp_path: Path) -> Callable[..., BoxSpec]:
             mounts=mounts,
             etc=tmp_path / "etc",
             terminal=terminal,
+            protected=protected,
         )
 
     return make
@@ -299,3 +305,98 @@ def test_a_closed_reader_breaks_the_pipe() -> None:
         asyncio.run(write_all(writes, b"x"))
     os.close(writes)
     assert caught.value.errno == errno.EPIPE
+
+
+TRIES = """
+cat moat.yaml
+echo changed >moat.yaml
+echo more >>moat.yaml
+mv moat.yaml other
+rm -f moat.yaml
+mv other-file moat.yaml
+chmod 777 moat.yaml
+ln -f moat.yaml linked && echo changed >linked
+umount moat.yaml
+cat moat.yaml
+"""
+
+
+def test_a_protected_file_is_read_and_not_changed(spec: MakeSpec, tmp_path: Path) -> None:
+    """Nor replaced, moved, removed, nor reached by another name."""
+    file = tmp_path / "workspace" / "moat.yaml"
+    file.write_text("as it was\n")
+    (tmp_path / "workspace" / "other-file").write_text("changed\n")
+
+    async def story(box: SandboxBox) -> None:
+        _, out, _ = await end_of(box)
+        assert ["as it was", "as it was"] == out.splitlines()
+
+    with_box(spec(TRIES, protected=("moat.yaml",)), story)
+    assert "as it was\n" == file.read_text()
+    assert ["moat.yaml", "other-file"] == sorted(os.listdir(tmp_path / "workspace"))  # noqa: PTH208
+
+
+async def to_the_end(box: SandboxBox) -> None:
+    await end_of(box)
+
+
+def test_a_file_that_is_not_protected_is_the_boxs(spec: MakeSpec, tmp_path: Path) -> None:
+    """The twin: the same attempts, with the guard off."""
+    file = tmp_path / "workspace" / "moat.yaml"
+    file.write_text("as it was\n")
+    with_box(spec(TRIES), to_the_end)
+    assert not file.exists() or "as it was\n" != file.read_text()
+
+
+@pytest.mark.parametrize("kind", ["missing", "link", "directory", "fifo"])
+def test_what_is_no_file_cannot_be_protected(spec: MakeSpec, tmp_path: Path, kind: str) -> None:
+    """Swapped since it was read: the run does not start, and nothing is followed."""
+    file = tmp_path / "workspace" / "moat.yaml"
+    if kind == "link":
+        (tmp_path / "workspace" / "real").touch()
+        file.symlink_to("real")
+    elif kind == "directory":
+        file.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(file)
+
+    with pytest.raises(RuntimeUnavailable, match="a file of the workspace cannot be guarded"):
+        with_box(spec("true", protected=("moat.yaml",)), to_the_end)
+
+
+def test_a_mount_that_was_judged_is_mounted(spec: MakeSpec, tmp_path: Path) -> None:
+    """By descriptor: to be read, or written where that was said."""
+    for name in ("in", "out"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "in" / "file").write_text("given\n")
+    mounts = (
+        Mount(tmp_path / "in", "/in", judged=True),
+        Mount(tmp_path / "out", "/out", writable=True, judged=True),
+        Mount(tmp_path / "in" / "file", "/data/file", judged=True),
+    )
+
+    async def story(box: SandboxBox) -> None:
+        _, out, _ = await end_of(box)
+        assert "given\ngiven\n0 1 2 3\n" == out
+
+    script = "cat /in/file /data/file; touch /out/made /in/made; cd /proc/self/fd && echo *"
+    with_box(spec(script, *mounts), story)
+    assert (True, False) == ((tmp_path / "out/made").exists(), (tmp_path / "in/made").exists())
+
+
+@pytest.mark.parametrize("swapped", ["the mount", "what it is in", "the workspace"])
+def test_what_was_swapped_is_not_mounted(spec: MakeSpec, tmp_path: Path, swapped: str) -> None:
+    """Between the look and the mount a directory became a link to somebody's keys."""
+    keys, place = tmp_path / "keys", tmp_path / "place"
+    (keys / "data").mkdir(parents=True)
+    (place / "data").mkdir(parents=True)
+    made = spec("ls /data", Mount(place / "data", "/data", judged=True))
+    moved = {
+        "the mount": place / "data",
+        "what it is in": place,
+        "the workspace": tmp_path / "workspace",
+    }[swapped]
+    moved.rename(tmp_path / "away")
+    moved.symlink_to(keys)
+    with pytest.raises(MoatError, match="is not what it was"):
+        with_box(made, to_the_end)

@@ -104,6 +104,12 @@ class SandboxBox:
             init=str(INIT),
         )
         with contextlib.ExitStack() as theirs:
+            # First, as it may fail: there is nothing of ours yet to give back.
+            sources = []
+            for number, path in enumerate((spec.workspace, *judged), start=_WORKSPACE):
+                opened = open_without_links(path)
+                theirs.callback(os.close, opened)
+                sources.append((opened, number))
             self._gate, gate = self._socketpair(theirs)
             self._info, info = self._pipe(theirs)
             block, self._block = self._pipe(theirs, ours_writes=True)
@@ -112,11 +118,6 @@ class SandboxBox:
             seccomp = memory_file("seccomp", filter_program(os.uname().machine))
             theirs.callback(os.close, seccomp)
             actions = self._stdio(spec, theirs)
-            sources = []
-            for number, path in enumerate((spec.workspace, *judged), start=_WORKSPACE):
-                opened = open_without_links(path)
-                theirs.callback(os.close, opened)
-                sources.append((opened, number))
             for source, target in (
                 *sources,
                 (gate, _GATE),
