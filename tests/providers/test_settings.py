@@ -131,7 +131,7 @@ def test_what_moat_settles_is_not_the_projects(own: dict[str, Any], key: str, in
     """The key is named, and what to do instead; also where the value would be the same."""
     with pytest.raises(ConfigError) as caught:
         settings(config=own)
-    assert f"moat.yaml: codex.config: {key} is settled by Moat" == caught.value.message
+    assert f"codex.config: {key} is settled by Moat" == caught.value.message
     assert instead in str(caught.value.hint)
 
 

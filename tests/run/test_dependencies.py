@@ -59,13 +59,17 @@ def test_a_tool_of_moats_is_there_in_one_version(text: str) -> None:
     meet(text)
 
 
-def test_only_known_programs_are_asked(programs: Path) -> None:
+def test_only_known_programs_are_asked(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What others would do is not known; and these are asked in a directory that is nobody's."""
     (programs / "mvn").write_text("#!/bin/sh\ntouch ran; echo 3.9\n")
     (programs / "mvn").chmod(0o755)
-    (programs / "node").write_text(f"#!/bin/sh\npwd > {programs}/where; echo v22.1.0\n")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-real")
+    (programs / "node").write_text(
+        f"#!/bin/sh\npwd > {programs}/where; env > {programs}/env; echo v22.1.0\n"
+    )
     meet("mvn")
     with pytest.raises(UsageError, match="version of mvn cannot be looked at"):
         meet("mvn@3")
     meet("node@22")
     assert "/\n" == (programs / "where").read_text()
+    assert "sk-real" not in (programs / "env").read_text()

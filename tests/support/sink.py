@@ -11,7 +11,7 @@ from types import TracebackType
 
 from standin.certs import make_certificates
 
-_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
 _TLS_HELLO = 0x16  # RFC 8446 section 5.1
 
 

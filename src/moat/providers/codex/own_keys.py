@@ -107,4 +107,4 @@ def _is_unicode(text: str) -> bool:
 
 
 def _refused(key: str, what: str, instead: str) -> ConfigError:
-    return ConfigError(f"moat.yaml: codex.config: {key} {what}", hint=instead)
+    return ConfigError(f"codex.config: {key} {what}", hint=instead)
