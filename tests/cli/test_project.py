@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -392,3 +393,20 @@ def test_a_home_that_is_nobodys_is_told(cli: Cli) -> None:
     """In one line, as everything."""
     done = cli.run("run", "-m", "~nosuchuser/x:/d", "--", "true")
     assert (2, False) == (done.returncode, "Traceback" in done.stderr)
+
+
+def test_what_a_run_is_given_is_not_on_a_command_line(cli: Cli) -> None:
+    """Every user of the host can read those: variables may hold what is none of their business."""
+    cli.environment["PRIVATE"] = "not-for-all"
+    with cli.started(
+        "run", "-e", "PRIVATE", "--", "sh", "-c", "echo up; read x", stdin=-1
+    ) as process:
+        assert process.stdout is not None
+        assert "up\n" == process.stdout.readline()
+        found = b""
+        for place in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):  # it has ended
+                found += place.read_bytes()
+        process.communicate("\n", timeout=30)
+    assert b"/moat/init" in found
+    assert b"not-for-all" not in found

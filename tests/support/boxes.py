@@ -91,11 +91,13 @@ def run_twin(
         terminal=None,
     )
     seccomp = memory_file("seccomp", filter_program(os.uname().machine))
-    numbers = Descriptors(info=0, block=0, seccomp=seccomp, workspace=0)
+    numbers = Descriptors(info=0, block=0, seccomp=seccomp, start=0, workspace=0)
     arguments = bwrap_arguments(spec, read_host_layout(), numbers, init=str(user.init))
     # By its name: nobody swaps it here, and another user need not be handed a descriptor.
     at = find(arguments, ["--bind-fd", "0", "/workspace"])
     arguments[at : at + 2] = ["--bind", str(workspace)]
+    at = find(arguments, ["--perms", "0444", "--ro-bind-data", "0", "/moat/start"])
+    del arguments[at : at + 5]
     options = change(without(*(f"{gate} 0" for gate in _GATES))(arguments))
     given = memory_file("arguments", b"".join(os.fsencode(word) + b"\0" for word in options))
     start = options if options_on_command_line else ["--args", str(given)]

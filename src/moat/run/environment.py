@@ -28,9 +28,10 @@ CA_VARIABLES = (
 _PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 PROXY_VARIABLES = (*_PROXY_VARIABLES, *(name.lower() for name in _PROXY_VARIABLES))
 # What leads to the proxy, or says who and where one is in the box: Moat's to set.
-RESERVED = frozenset(
-    (*PROXY_VARIABLES, *CA_VARIABLES, "HOME", "USER", "LOGNAME", "SHELL", "PATH", "MOAT")
-)
+_OURS = ("HOME", "USER", "LOGNAME", "SHELL", "PATH", "MOAT")
+# The shell's own, which sets up the box: some of them it does not let anybody set.
+_SHELL = ("BASHOPTS", "BASH_VERSINFO", "EUID", "IFS", "OPTIND", "PPID", "SHELLOPTS", "UID")
+RESERVED = frozenset((*PROXY_VARIABLES, *CA_VARIABLES, *_OURS, *_SHELL))
 
 
 def box_environment(

@@ -20,23 +20,19 @@ for staged in /moat/*-init; do
     }
 done
 
-# What is left of our arguments: a number, so many NAME=VALUE, and the command.
-count=$1
-shift
-eval "program=\${$((count + 1))}"
-case $program in
+# The rest of the environment, and the command as our arguments.
+. /moat/start
+case $1 in
 */*) ;;
 *)
-    command -v "$program" >/dev/null 2>&1 || {
-        echo "moat: there is no program $program in the box; it sees those of /usr and of the workspace" >&2
+    command -v "$1" >/dev/null 2>&1 || {
+        echo "moat: there is no program $1 in the box; it sees those of /usr and of the workspace" >&2
         exit 127
     }
     ;;
 esac
 # Bubblewrap must not die of a Ctrl-C, so it ignores it; the command is its own master.
 if env --default-signal=INT,QUIT true 2>/dev/null; then
-    set -- --default-signal=INT,QUIT -- "$@"
-else
-    set -- -- "$@"
+    exec env --default-signal=INT,QUIT -- "$@"
 fi
-exec env -i "$@"
+exec "$@"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
 from pathlib import Path
 
 from moat.runtimes.interface import BoxSpec, Mount
@@ -12,6 +13,7 @@ from moat.runtimes.sandbox.argv import (
     Descriptors,
     HostLayout,
     box_command,
+    box_start,
     bwrap_arguments,
 )
 
@@ -95,12 +97,14 @@ GOLDEN = f"""\
 --ro-bind {STAGED}/resolv.conf /etc/resolv.conf
 --ro-bind {STAGED}/ssl/certs /etc/ssl/certs
 --ro-bind /usr/lib/moat/init.sh /moat/init
+--perms 0444
+--ro-bind-data 8 /moat/start
 --ro-bind /home/alice/.moat/tools/codex-cli/1.2.3 /opt/moat/codex-cli
 --ro-bind /home/alice/.moat/runs/r/stage/codex-init /moat/codex-init
 --bind /home/alice/.moat/codex/sessions/p /home/agent/.codex/sessions
---ro-bind-fd 9 /data
---bind-fd 10 /cache
---bind-fd 8 /workspace
+--ro-bind-fd 10 /data
+--bind-fd 11 /cache
+--bind-fd 9 /workspace
 --remount-ro /proc
 --remount-ro /
 --chdir /workspace
@@ -108,7 +112,7 @@ GOLDEN = f"""\
 
 
 def arguments(spec: BoxSpec = SPEC) -> list[str]:
-    numbers = Descriptors(info=5, block=6, seccomp=7, workspace=8, sources=(9, 10))
+    numbers = Descriptors(info=5, block=6, seccomp=7, start=8, workspace=9, sources=(10, 11))
     return bwrap_arguments(spec, LAYOUT, numbers, init="/usr/lib/moat/init.sh")
 
 
@@ -144,11 +148,15 @@ def test_words_of_the_person_are_values() -> None:
     mount = Mount(Path("/a --bind / /b"), "/t --share-net")
     found = arguments(dataclasses.replace(SPEC, mounts=(mount,)))
     assert ["--ro-bind", "/a --bind / /b"] == found[found.index("/t --share-net") - 2 :][:2]
-    command = box_command(["--", "x"], {"A": "--share-net", "B": "1 2"})
-    assert ["2", "A=--share-net", "B=1 2", "--", "x"] == command[2:]
+    odd = "it's\n$(touch x) `y` \\ "
+    environment = {"A": "--share-net", "B": odd}
+    start = box_start(dataclasses.replace(SPEC, environment=environment, command=("--", odd)))
+    script = start + b'printf "%s|" "$A" "$B" "$@"'
+    said = subprocess.run(["/bin/sh", "-c", script], capture_output=True, check=True).stdout
+    assert f"--share-net|{odd}|--|{odd}|".encode() == said
 
 
 def test_the_command_stands_behind_the_gate() -> None:
     """The first program is Moat's own."""
-    expected = ["/bin/sh", "/moat/init", "0", "codex", "--", "x"]
-    assert expected == box_command(["codex", "--", "x"], {})
+    assert ["/bin/sh", "/moat/init"] == box_command()
+    assert b"\nset -- codex exec\n" in box_start(SPEC)

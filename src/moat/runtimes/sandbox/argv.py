@@ -6,7 +6,8 @@ held by a golden test and by attacks from inside a box.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+import shlex
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -71,12 +72,13 @@ class HostLayout:
 
 @dataclass(frozen=True, slots=True)
 class Descriptors:
-    """The numbers under which bubblewrap finds its descriptors; `sources` those of the mounts that
-    were judged, in their order."""
+    """The numbers under which bubblewrap finds its descriptors; `start` is that of `box_start`,
+    `sources` those of the mounts that were judged, in their order."""
 
     info: int
     block: int
     seccomp: int
+    start: int
     workspace: int
     sources: tuple[int, ...] = ()
 
@@ -183,6 +185,7 @@ def _etc(spec: BoxSpec) -> list[str]:
 
 def _mounts(spec: BoxSpec, descriptors: Descriptors, init: str) -> list[str]:
     arguments = ["--ro-bind", init, "/moat/init"]
+    arguments += ["--perms", "0444", "--ro-bind-data", str(descriptors.start), "/moat/start"]
     sources = iter(descriptors.sources)
     for mount in spec.mounts:
         how = "--bind" if mount.writable else "--ro-bind"
@@ -195,7 +198,16 @@ def _mounts(spec: BoxSpec, descriptors: Descriptors, init: str) -> list[str]:
     return [*arguments, "--bind-fd", str(descriptors.workspace), WORKSPACE]
 
 
-def box_command(command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """The command as the box starts it, behind its gate, with all of its environment."""
-    variables = [f"{name}={value}" for name, value in sorted(environment.items())]
-    return ["/bin/sh", "/moat/init", str(len(variables)), *variables, *command]
+def box_start(spec: BoxSpec) -> bytes:
+    """What the first program of the box reads behind the gate: the rest of the environment, and the
+    command. In a file, since what is on a command line every user of the host can read."""
+    lines = [
+        f"export {name}={shlex.quote(text)}" for name, text in sorted(spec.environment.items())
+    ]
+    lines.append(f"set -- {shlex.join(spec.command)}")
+    return b"".join(os.fsencode(line) + b"\n" for line in lines)
+
+
+def box_command() -> list[str]:
+    """The first program of the box."""
+    return ["/bin/sh", "/moat/init"]

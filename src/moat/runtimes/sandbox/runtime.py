@@ -10,7 +10,9 @@ import os
 import signal
 import socket
 import termios
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 from moat.errors import RuntimeUnavailable
 from moat.runtimes.descriptors import read_some, read_to_end, wait_for_exit, wait_readable
@@ -21,6 +23,7 @@ from moat.runtimes.sandbox.argv import (
     Descriptors,
     HostLayout,
     box_command,
+    box_start,
     bwrap_arguments,
 )
 from moat.runtimes.sandbox.bwrap import explain_failure, find_bwrap
@@ -39,9 +42,11 @@ _KEYS = (signal.SIGINT, signal.SIGQUIT)
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 
 # The descriptors bubblewrap is started with, besides standard input, output and error.
-_GATE, _ARGUMENTS, _INFO, _BLOCK, _SECCOMP, _WORKSPACE = 3, 4, 5, 6, 7, 8
-_FIRST_SOURCE = 9
+_GATE, _ARGUMENTS, _INFO, _BLOCK, _SECCOMP, _START, _WORKSPACE = 3, 4, 5, 6, 7, 8, 9
+_FIRST_SOURCE = 10
 _FIRST_FREE = 64
+
+_Actions: TypeAlias = list[tuple[int, int, int] | tuple[int, int, str, int, int]]
 
 
 def read_host_layout() -> HostLayout:
@@ -66,6 +71,30 @@ def _keep_descriptors_to_ourselves() -> None:
             os.set_inheritable(int(name), False)
 
 
+def _start(bwrap: str, actions: _Actions, *, umask: int) -> int:
+    """Start bubblewrap with these descriptors and no other; its process id."""
+    _keep_descriptors_to_ourselves()
+    # A Ctrl-C goes to all the processes of a terminal's foreground, bubblewrap's own among them:
+    # they inherit that it is ignored, and init gives it back to the command.
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _KEYS}
+    ours = os.umask(umask)
+    try:
+        # An empty environment and options by descriptor: what bubblewrap was started with could
+        # be read inside the box, at /proc/1, and by every user of the host.
+        return os.posix_spawn(
+            bwrap,
+            ["bwrap", "--args", str(_ARGUMENTS), "--", *box_command()],
+            {},
+            file_actions=actions,
+            setsid=True,
+            setsigdef=[signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ],
+        )
+    finally:
+        os.umask(ours)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class SandboxBox:
     """A sandbox at its gate, or past it. See `moat.runtimes.interface.Box`."""
 
@@ -85,77 +114,55 @@ class SandboxBox:
     def _spawn(self, spec: BoxSpec) -> None:
         """Start bubblewrap; it stops before the command and before the gate."""
         self._bwrap = find_bwrap()
+        with contextlib.ExitStack() as theirs:
+            # First, as it may fail: there is nothing of ours yet to give back.
+            given = [*self._sources(spec, theirs)]
+            numbers = Descriptors(
+                info=_INFO,
+                block=_BLOCK,
+                seccomp=_SECCOMP,
+                start=_START,
+                workspace=_WORKSPACE,
+                sources=tuple(number for _, number in given[1:]),
+            )
+            arguments = bwrap_arguments(spec, read_host_layout(), numbers, init=str(INIT))
+            listed = b"".join(os.fsencode(argument) + b"\0" for argument in arguments)
+            self._gate, gate = self._socketpair(theirs)
+            self._info, info = self._pipe(theirs)
+            block, self._block = self._pipe(theirs, ours_writes=True)
+            given += [(gate, _GATE), (info, _INFO), (block, _BLOCK)]
+            for number, name, content in (
+                (_ARGUMENTS, "arguments", listed),
+                (_SECCOMP, "seccomp", filter_program(os.uname().machine)),
+                (_START, "start", box_start(spec)),
+            ):
+                given.append((memory_file(name, content), number))
+                theirs.callback(os.close, given[-1][0])
+            actions = self._stdio(spec, theirs)
+            for source, target in given:
+                # Out of the way first: a source may have the number of another's target.
+                high = fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
+                theirs.callback(os.close, high)
+                actions.append((os.POSIX_SPAWN_DUP2, high, target))
+            self._pid = _start(self._bwrap, actions, umask=spec.umask)
+        self._pidfd = self._keep(os.pidfd_open(self._pid))
+
+    @staticmethod
+    def _sources(spec: BoxSpec, theirs: contextlib.ExitStack) -> Iterator[tuple[int, int]]:
+        """What is mounted by descriptor, opened, and the numbers for it: the workspace, and the
+        mounts that were judged."""
         judged = [mount.source for mount in spec.mounts if mount.judged]
         if len(judged) > _FIRST_FREE - _FIRST_SOURCE:
             raise RuntimeUnavailable(
                 f"a box takes {_FIRST_FREE - _FIRST_SOURCE} mounts at most",
                 hint="mount a directory that holds several",
             )
-        arguments = bwrap_arguments(
-            spec,
-            read_host_layout(),
-            Descriptors(
-                info=_INFO,
-                block=_BLOCK,
-                seccomp=_SECCOMP,
-                workspace=_WORKSPACE,
-                sources=tuple(range(_FIRST_SOURCE, _FIRST_SOURCE + len(judged))),
-            ),
-            init=str(INIT),
-        )
-        with contextlib.ExitStack() as theirs:
-            # First, as it may fail: there is nothing of ours yet to give back.
-            sources = []
-            for number, path in enumerate((spec.workspace, *judged), start=_WORKSPACE):
-                opened = open_without_links(path)
-                theirs.callback(os.close, opened)
-                sources.append((opened, number))
-            self._gate, gate = self._socketpair(theirs)
-            self._info, info = self._pipe(theirs)
-            block, self._block = self._pipe(theirs, ours_writes=True)
-            given = memory_file("arguments", b"\0".join(os.fsencode(a) for a in arguments) + b"\0")
-            theirs.callback(os.close, given)
-            seccomp = memory_file("seccomp", filter_program(os.uname().machine))
-            theirs.callback(os.close, seccomp)
-            actions = self._stdio(spec, theirs)
-            for source, target in (
-                *sources,
-                (gate, _GATE),
-                (given, _ARGUMENTS),
-                (info, _INFO),
-                (block, _BLOCK),
-                (seccomp, _SECCOMP),
-            ):
-                # Out of the way first: a source may have the number of another's target.
-                high = fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
-                theirs.callback(os.close, high)
-                actions.append((os.POSIX_SPAWN_DUP2, high, target))
-            command = box_command(spec.command, spec.environment)
-            _keep_descriptors_to_ourselves()
-            # A Ctrl-C goes to all the processes of a terminal's foreground, bubblewrap's own
-            # among them: they inherit that it is ignored, and init gives it back to the command.
-            before = {number: signal.signal(number, signal.SIG_IGN) for number in _KEYS}
-            umask = os.umask(spec.umask)
-            try:
-                # An empty environment and options by descriptor: what bubblewrap was started
-                # with could be read inside the box, at /proc/1.
-                self._pid = os.posix_spawn(
-                    self._bwrap,
-                    ["bwrap", "--args", str(_ARGUMENTS), "--", *command],
-                    {},
-                    file_actions=actions,
-                    setsid=True,
-                    setsigdef=[signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ],
-                )
-            finally:
-                os.umask(umask)
-                for number, handler in before.items():
-                    signal.signal(number, handler)
-        self._pidfd = self._keep(os.pidfd_open(self._pid))
+        for number, path in enumerate((spec.workspace, *judged), start=_WORKSPACE):
+            opened = open_without_links(path)
+            theirs.callback(os.close, opened)
+            yield opened, number
 
-    def _stdio(
-        self, spec: BoxSpec, theirs: contextlib.ExitStack
-    ) -> list[tuple[int, int, int] | tuple[int, int, str, int, int]]:
+    def _stdio(self, spec: BoxSpec, theirs: contextlib.ExitStack) -> _Actions:
         if spec.terminal is None:
             stdin, self.stdin = self._pipe(theirs, ours_writes=True)
             self.stdout, stdout = self._pipe(theirs)
