@@ -366,6 +366,17 @@ def test_what_reaches_furthest_is_said_last(cli: Cli) -> None:
     assert any("EVERY PUBLIC HOST" in line for line in lines[-6:])
 
 
+@pytest.mark.parametrize(
+    "value", ["CAN CHANGE " * 3, "x" * 950, "(ON YOUR MACHINE OR YOUR NETWORK)"]
+)
+def test_a_file_cannot_push_its_own_words_in_front(cli: Cli, value: str) -> None:
+    """Neither by many lines that look like ours, nor by few that are long."""
+    many = "".join(f'  V{number}: "{value}"\n' for number in range(40))
+    (cli.workspace / "moat.yaml").write_text(f"network: {{policy: permissive}}\nenv:\n{many}")
+    lines = cli.run("run", "--", "true").stderr.splitlines()
+    assert any("REACHES EVERY PUBLIC HOST" in line for line in lines[-5:])
+
+
 def test_an_older_agreement_does_not_come_back(cli: Cli) -> None:
     """agent.yaml was agreed to once; moat.yaml took its place, and is moved away."""
     (cli.workspace / "agent.yaml").write_text("network: {policy: permissive}\n")
@@ -375,12 +386,22 @@ def test_an_older_agreement_does_not_come_back(cli: Cli) -> None:
     assert 0 == cli.run("run", "--trust", "--", "true").returncode
     file.unlink()
     assert 2 == cli.run("run", "--", "true").returncode
+    # And the other way round.
+    assert 0 == cli.run("run", "--trust", "--", "true").returncode
+    file.write_text("name: mine\n")
+    assert 2 == cli.run("run", "--", "true").returncode
 
 
 def test_a_refused_key_is_written_nowhere(cli: Cli) -> None:
     """Not even in the record of the run that was refused for it."""
     cli.grant_unasked()
-    for arguments in (["--", "echo", REAL_KEY], ["-n", REAL_KEY, "--", "true"]):
+    (cli.home.parent / "data").mkdir()
+    mount = f"{cli.home.parent}/data:/{REAL_KEY}"
+    for arguments in (
+        ["--", "echo", REAL_KEY],
+        ["-n", REAL_KEY, "--", "true"],
+        ["-m", mount, "--", "true"],
+    ):
         assert 0 != cli.run("run", "-g", "openai", *arguments).returncode
     done = cli.run("run", "-g", "openai", "-e", f"A={REAL_KEY}", "--dry-run", "--", "true")
     assert (1, "") == (done.returncode, done.stdout)

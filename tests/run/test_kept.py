@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from moat.errors import MoatError
-from moat.run.kept import Kept, ensure_kept, kept_directories, workspace_key
+from moat.run.kept import Kept, ensure_kept, has_sessions, kept_directories, workspace_key
 
 
 def test_each_workspace_has_its_own() -> None:
@@ -53,3 +55,24 @@ def test_a_kept_directory_is_no_link(tmp_path: Path) -> None:
     (tmp_path / "sessions" / "p-1").symlink_to("../elsewhere")
     with pytest.raises(MoatError, match="symbolic link"):
         ensure_kept(Kept(tmp_path / "sessions" / "p-1", ".codex/sessions"))
+
+
+def test_whether_anything_is_kept_is_seen_of_any_tree(tmp_path: Path) -> None:
+    """A hostile one too: deep, wide, full of links."""
+    kept = Kept(tmp_path / "p-1", ".codex/sessions")
+    assert not has_sessions([kept])
+    ensure_kept(kept)
+    (kept.source / "2026" / "01").mkdir(parents=True)
+    assert not has_sessions([kept])
+    (kept.source / "2026" / "01" / "rollout").touch()
+    assert has_sessions([kept])
+    (kept.source / "2026" / "01" / "rollout").unlink()
+    place = os.open(kept.source, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("d", dir_fd=place)
+        below = os.open("d", os.O_RDONLY, dir_fd=place)
+        os.close(place)
+        place = below
+    os.close(place)
+    has_sessions([kept])
+    subprocess.run(["rm", "-rf", kept.source], check=True, timeout=60)

@@ -44,7 +44,12 @@ def undo(*pieces: bytes) -> bytes:
         (b"\x1b[4 q", b"\x1b[m\x1b[0 q"),
         (b"\x1b[2;9r", b"\x1b[m\x1b[r"),
         (b"\x1b[2;9r\x1b[r", b""),
-        (b"\x1b[?2026h\x1b[?12h", b""),
+        (b"\x1b[?2026h\x1b[?12h\x1b[?2h\x1b[?3h\x1b[?31337h", b""),
+        (
+            b"".join(b"\x1b[?%dh" % n for n in range(3000, 3100)) + b"\x1b[?1049h",
+            b"\x1b[m\x1b[?1049l",
+        ),
+        (b"\x1b[?" + b"9" * 5000 + b"h\x1b[?25l", b"\x1b[m\x1b[?25h"),
         (CODEX + b"\x1bc", b""),
     ],
 )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import re
+import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moat.cli.options import Context
 from moat.cli.output import say, warn
-from moat.config.project_file import OLDER_NAME, ProjectFile, find_project_file
+from moat.config.project_file import NAME, OLDER_NAME, ProjectFile, find_project_file
 from moat.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -19,10 +21,13 @@ if TYPE_CHECKING:
     from moat.config.project import Project
 
 
-# As many lines are on everybody's screen at once.
-_SCREEN = 15
-# How `describe` marks what reaches furthest.
-_FAR = ("EVERY PUBLIC HOST", "CAN CHANGE", "ON YOUR MACHINE")
+# As many rows are on everybody's screen at once, and as many are left for what is said again.
+_SCREEN, _AGAIN = 15, 10
+# How `describe` marks what reaches furthest: where no text of the file's own can stand, which is in
+# quotes if it has a space.
+_FAR = re.compile(
+    r"[-+ ]*REACHES EVERY PUBLIC HOST|.*(AND CAN CHANGE IT|\(ON YOUR MACHINE OR YOUR NETWORK\))\Z"
+)
 
 
 @dataclass(frozen=True)
@@ -67,9 +72,10 @@ def open_project(context: Context, workspace: Path, *, trust: bool, dry_run: boo
         if not trust and context.settings.trust != "always":
             _ask(accepted, file, project)
         accepted.accept(file)
-        # What was agreed to under the older name must not come back when this file is gone.
-        if not file.deprecated:
-            accepted.forget(workspace / OLDER_NAME)
+    if not dry_run:
+        # What was agreed to under the other name must not come back when this file is gone.
+        for name in {NAME, OLDER_NAME} - {file.name}:
+            accepted.forget(workspace / name)
     return Opened(file, project, agreed)
 
 
@@ -88,11 +94,7 @@ def _ask(accepted: Accepted, file: ProjectFile, project: Project) -> None:
         lines += (f"{len(every) - len(lines)} lines are the same as before",)
     for line in lines or ("nothing",):
         say(f"  {line}")
-    if len(lines) > _SCREEN:
-        # The first may be out of sight by now.
-        say(f"{len(lines)} lines in all; of these reach furthest:")
-        for line in [line for line in lines if any(mark in line for mark in _FAR)] or ("none",):
-            say(f"  {line}")
+    _say_again(lines)
     if not (os.isatty(0) and os.isatty(2)):
         raise UsageError(
             f"{file.path} was not agreed to yet, and there is no terminal to ask at",
@@ -100,6 +102,19 @@ def _ask(accepted: Accepted, file: ProjectFile, project: Project) -> None:
         )
     if not _says_yes():
         raise UsageError(f"{file.path} was not agreed to", hint="change it, or move it away")
+
+
+def _say_again(lines: Sequence[str]) -> None:
+    """What reaches furthest, once more: of a long list the first lines are out of sight."""
+    columns = shutil.get_terminal_size().columns
+    if sum(1 + (len(line) + 2) // columns for line in lines) <= _SCREEN:
+        return
+    far = [line for line in lines if _FAR.match(line)]
+    say(f"{len(lines)} lines in all; of these reach furthest: {len(far) or 'none'}")
+    for line in far[:_AGAIN]:
+        say(f"  {line[: columns - 3]}")
+    if len(far) > _AGAIN:
+        say(f"  … and {len(far) - _AGAIN} more; read them all before you agree")
 
 
 def _read(file: ProjectFile, text: str) -> Project | None:

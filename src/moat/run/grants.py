@@ -62,6 +62,11 @@ def _find(value: str, plan: Plan) -> str | None:
     for variable, text in plan.environment.items():
         if value in text:
             return f"the variable {variable}"
+    places = [str(plan.workspace)]
+    for mount in plan.mounts:
+        places += [str(mount.source), mount.target]
+    if any(value in place for place in places):
+        return "the path of the workspace or of a mount"
     if any(value in part for part in plan.command):
         return "the command"
     for folder, files in plan.staged.items():

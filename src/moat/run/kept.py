@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,8 @@ from moat.errors import UsageError
 from moat.files import ensure_private_dir
 
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
+# Sessions lie in a directory for each day.
+_LOOKED_AT = 1000
 _READABLE = 40  # characters of a workspace's own name
 
 
@@ -56,8 +59,20 @@ def ensure_kept(kept: Kept) -> None:
 
 
 def has_sessions(kept: Iterable[Kept]) -> bool:
-    """Whether anything was kept; names are looked at, and no link is followed."""
-    return any(names for item in kept for _, _, names in os.walk(item.source))
+    """Whether anything was kept; no link is followed, and no tree to its end."""
+    waiting = [item.source for item in kept]
+    for _ in range(_LOOKED_AT):
+        if not waiting:
+            return False
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in itertools.islice(entries, _LOOKED_AT):
+                    if not entry.is_dir(follow_symlinks=False):
+                        return True
+                    waiting.append(Path(entry.path))
+        except OSError:  # gone, closed, or a name too long
+            continue
+    return True
 
 
 def check_resumable(kept: Iterable[Kept]) -> None:

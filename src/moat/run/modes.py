@@ -10,20 +10,22 @@ from __future__ import annotations
 import re
 
 _SEQUENCE = re.compile(
-    rb"\x1b\[\?(?P<modes>[0-9;]+)(?P<on>[hl])"
-    rb"|\x1b\[>(?P<push>[0-9;]*)u"
-    rb"|\x1b\[<(?P<pop>[0-9]*)u"
-    rb"|\x1b\[>4(?:;(?P<keys>[0-9]*))?m"
-    rb"|\x1b\[(?P<shape>[0-9]*) q"
-    rb"|\x1b\[(?P<region>[0-9]*;[0-9]*)?r"
+    rb"\x1b\[\?(?P<modes>[0-9;]{1,64})(?P<on>[hl])"
+    rb"|\x1b\[>(?P<push>[0-9;]{0,16})u"
+    rb"|\x1b\[<(?P<pop>[0-9]{0,5})u"
+    rb"|\x1b\[>4(?:;(?P<keys>[0-9]{0,5}))?m"
+    rb"|\x1b\[(?P<shape>[0-9]{0,5}) q"
+    rb"|\x1b\[(?P<region>[0-9]{0,5};[0-9]{0,5})?r"
     rb"|(?P<reset>\x1bc|\x1b\[!p)"
 )
 # The beginning of a sequence, cut off where the bytes end.
-_UNFINISHED = re.compile(rb"\x1b(?:\[[0-9;?<>!]{0,40} ?)?\Z")
+_UNFINISHED = re.compile(rb"\x1b(?:\[[0-9;?<>!]{0,70} ?)?\Z")
 _ON_BY_DEFAULT = frozenset({7, 25})  # autowrap, the cursor
 _SCREENS = frozenset({47, 1047, 1049})  # left last: what was set in one is undone in it
-_KEPT = frozenset({12, 2026})  # blinking; drawing in one go, which ends by itself
-_MANY = 64  # a program that sets more is none that a person uses
+# What is worth undoing; others are harmless, or harm when they are switched off (2 is VT52).
+_UNDONE = _ON_BY_DEFAULT | _SCREENS | {1, 5, 6, 9, 66, 69, 2004, 2031}
+_UNDONE |= {*range(1000, 1008), 1015, 1016}  # the mouse
+_MANY = 64  # keyboards, one upon the other
 
 
 class Modes:
@@ -70,7 +72,7 @@ class Modes:
 
     def _set(self, mode: int, *, on: bool) -> None:
         if on != (mode in _ON_BY_DEFAULT):
-            if len(self._changed) < _MANY and mode not in _KEPT:
+            if mode in _UNDONE:
                 self._changed[mode] = None
         else:
             self._changed.pop(mode, None)

@@ -62,17 +62,18 @@ def _source(who: str, wanted: ProjectMount, workspace: Path, guarded: Guarded) -
         kind = real.stat().st_mode
     except (OSError, RuntimeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UsageError(f"{who}: {given} cannot be used: {reason}", hint=_EXAMPLE) from None
+        raise UsageError(f"{who}: {given!r} cannot be used: {reason}", hint=_EXAMPLE) from None
     if not stat.S_ISDIR(kind) and not stat.S_ISREG(kind):
         raise UsageError(
-            f"{who}: {given} is no file and no directory: a socket or a device leads out of the box"
+            f"{who}: {given!r} is no file and no directory: a socket or a device leads out of "
+            "the box"
         )
     if path != real and not path.is_relative_to(workspace):
         # A link can be turned elsewhere by whoever can write there, once it was agreed to.
-        raise UsageError(f"{who}: {given} leads through a link", hint=f"name the place: {real}")
+        raise UsageError(f"{who}: {given!r} leads through a link", hint=f"name the place: {real}")
     if path.is_relative_to(workspace):
         inside = PurePosixPath(WORKSPACE) / path.relative_to(workspace)
-        raise UsageError(f"{who}: {given} is in the workspace, and so in the box: {inside}")
+        raise UsageError(f"{who}: {given!r} is in the workspace, and so in the box: {inside}")
     if wanted.writable and _is_hidden(path, guarded):
         raise UsageError(
             f"{who}: {path} is refused: what it holds may be run or obeyed on this machine",

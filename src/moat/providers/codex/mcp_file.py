@@ -8,12 +8,13 @@ import shlex
 from pathlib import Path
 
 from moat.errors import MoatError
+from moat.files import open_without_links
 
 NAME = ".mcp.json"
 
 
 def write_mcp_config(workspace: Path, data: bytes | None) -> None:
-    """Write `.mcp.json` (0644) into a workspace; nothing is done without data.
+    """Write `.mcp.json` (0644) into a workspace, a real path; nothing is done without data.
 
     What has the name is replaced and never opened: a link that an agent left there is not
     followed, a FIFO not waited for. Raises MoatError, with the old file as it was.
@@ -21,8 +22,8 @@ def write_mcp_config(workspace: Path, data: bytes | None) -> None:
     if not data:
         return
     try:
-        # The workspace is the person's to name, by a link if they like; below it nothing is.
-        directory = os.open(workspace, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        # A workspace was judged by its real path; what became a link since leads elsewhere.
+        directory = open_without_links(workspace)
         try:
             _replace(directory, data)
         finally:

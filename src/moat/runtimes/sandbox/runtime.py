@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from moat.errors import RuntimeUnavailable
+from moat.files import open_without_links
 from moat.runtimes.descriptors import read_some, read_to_end, wait_for_exit, wait_readable
 from moat.runtimes.interface import PROXY_HOST, PROXY_PORT, BoxSpec
-from moat.runtimes.paths import open_without_links
 from moat.runtimes.sandbox.argv import (
     MASKED,
     Descriptors,

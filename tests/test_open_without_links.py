@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from moat.errors import MoatError
-from moat.runtimes.paths import open_without_links
+from moat.files import open_without_links
 
 
 def test_a_plain_path_is_opened(tmp_path: Path) -> None:
