@@ -208,8 +208,8 @@ def test_a_directory_is_not_replaced(tmp_path: Path, full: bool) -> None:
 
 
 def test_a_workspace_that_is_none_is_told(tmp_path: Path) -> None:
-    """Missing, or no directory: the file that could not be written is named."""
+    """Missing, or no directory: it is named."""
     (tmp_path / "file").touch()
-    for name, why in (("none", "No such file"), ("file", "Not a directory")):
-        with pytest.raises(MoatError, match=rf"/{name}/\.mcp\.json cannot be written: {why}"):
+    for name, told in (("none", "none is not what it was"), ("file", "file/.+ cannot be written")):
+        with pytest.raises(MoatError, match=told):
             write_mcp_config(tmp_path / name, b"{}")
