@@ -148,7 +148,7 @@ def test_a_project_cannot_have_a_key_sent_elsewhere(project: Cli, lookup: Runnin
 
 def test_a_token_that_is_wrong_is_named(project: Cli, api: RunningStandIn) -> None:
     """Though the run goes on without the server, and does not fail."""
-    grant_lookup(project, "wrong")
+    grant_lookup(project, "lin_not_the_right_one")
     done = project.run("codex", "--trust", "-p", "ask both")
     assert 0 == done.returncode
     assert "credential of grant mcp:lookup was rejected (401)" in done.stderr

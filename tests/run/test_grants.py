@@ -91,3 +91,14 @@ def test_a_secret_is_found_as_it_is_written(tmp_path: Path) -> None:
     staged = {"codex": (StagedFile("config.toml", b'x = "a\\"b\\\\cdefgh"'),)}
     with pytest.raises(GrantError, match=r"config\.toml"):
         open_grants(store, ["odd"]).refuse_in(plan_with(staged=staged))
+
+
+def test_a_word_is_no_secret(tmp_path: Path) -> None:
+    """A very short one is only found where it is all there is."""
+    store = Store(tmp_path / "credentials")
+    now = datetime.datetime.now(datetime.UTC)
+    store.put(Credential("odd", Secret("word"), now))
+    opened = open_grants(store, ["odd"])
+    opened.refuse_in(plan_with(environment={"A": "a word or two"}, command=("swordfish",)))
+    with pytest.raises(GrantError, match="the variable A"):
+        opened.refuse_in(plan_with(environment={"A": "word"}))

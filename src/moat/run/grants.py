@@ -13,6 +13,8 @@ from moat.vault.store import Store
 if TYPE_CHECKING:
     from moat.run.plan import Plan
 
+_SHORTEST = 8
+
 
 class OpenedGrants:
     """A credential source for the proxy."""
@@ -49,6 +51,12 @@ class OpenedGrants:
             raise GrantError(f"the run has no grant {grant}") from None
 
 
+def _stands_in(value: str, text: str) -> bool:
+    """Whether a text holds a secret; one too short to be one must be all of it, or it would be
+    found in any word."""
+    return value in text if len(value) >= _SHORTEST else value == text
+
+
 def _forms(value: str) -> list[str]:
     """A value as it is, and as JSON and TOML write it."""
     return list(
@@ -57,23 +65,23 @@ def _forms(value: str) -> list[str]:
 
 
 def _find(value: str, plan: Plan) -> str | None:
-    if plan.name and value in plan.name:
+    if plan.name and _stands_in(value, plan.name):
         return "the name of the run"
     for variable, text in plan.environment.items():
-        if value in text:
+        if _stands_in(value, text):
             return f"the variable {variable}"
     places = [str(plan.workspace)]
     for mount in plan.mounts:
         places += [str(mount.source), mount.target]
-    if any(value in place for place in places):
+    if any(_stands_in(value, place) for place in places):
         return "the path of the workspace or of a mount"
-    if any(value in part for part in plan.command):
+    if any(_stands_in(value, part) for part in plan.command):
         return "the command"
     for folder, files in plan.staged.items():
         for file in files:
-            if value.encode() in file.content:
+            if _stands_in(value, file.content.decode(errors="replace")):
                 return f"~/.{folder}/{file.name}"
-    if value.encode() in (plan.mcp_json or b""):
+    if _stands_in(value, (plan.mcp_json or b"").decode(errors="replace")):
         return ".mcp.json"
     return None
 
