@@ -27,3 +27,14 @@ def test_a_task_is_done_over_websocket(codex_cli: Cli, standin: RunningStandIn) 
         exchange["outcome"],
         exchange["grants"],
     )
+
+
+def test_a_codex_that_others_can_change_is_not_run(codex_cli: Cli) -> None:
+    """It would be theirs; closed again, it is run."""
+    (installed,) = (codex_cli.home / "tools" / "codex-cli").iterdir()
+    installed.chmod(0o777)
+    done = codex_cli.run("codex", "-p", "write the file")
+    assert (1, True) == (done.returncode, "may be written to by others" in done.stderr)
+    assert [] == codex_cli.runs()
+    installed.chmod(0o755)
+    assert 0 == codex_cli.run("codex", "-p", "write the file").returncode

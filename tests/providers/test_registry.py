@@ -8,13 +8,13 @@ import pytest
 
 from moat.errors import GrantError, UsageError
 from moat.providers.agent import AgentProvider
+from moat.providers.commands import AGENT_COMMANDS
 from moat.providers.interface import CredentialProvider
 from moat.providers.registry import (
     agent_names,
     get_agent,
     get_provider,
     grant_names,
-    register_commands,
 )
 
 
@@ -95,10 +95,12 @@ class Table:
 
 
 def test_agents_bring_their_commands() -> None:
-    """Each agent adds its own: a name, a line, and a module that is there and has a `main`."""
+    """Each adds its own: a name, a line, and a module that is there; the same that `moat --help`
+    reads without asking any of them."""
     table = Table()
-    register_commands(table)
-    assert agent_names() == [name for name, _, _ in table.rows]
+    for name in agent_names():
+        get_agent(name).register_cli(table)
+    assert {name: tuple(row) for name, *row in table.rows} == AGENT_COMMANDS
     (row,) = table.rows
     assert ("codex", "run the OpenAI Codex CLI in a box on a workspace") == row[:2]
     assert "moat.cli.commands.codex" == row[2]

@@ -104,6 +104,12 @@ def test_what_is_obeyed_on_the_host_is_read_only(world: Path) -> None:
         with pytest.raises(UsageError, match="may be run or obeyed"):
             resolve(world, source + ":/data:rw")
     assert 1 == len(resolve(world, "{}/me/.cache/pip:/data:rw"))
+    # A home may be known by a link to it.
+    (world / "home").symlink_to("me")
+    guarded = Guarded((world / "home",), world / "me/.moat")
+    asked = [("--mount", parse_mount(f"{world}/me/.local/bin:/data:rw"))]
+    with pytest.raises(UsageError, match="may be run or obeyed"):
+        resolve_mounts(asked, workspace=world / "me/src/project", guarded=guarded)
 
 
 def test_a_socket_is_refused(world: Path) -> None:

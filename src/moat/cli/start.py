@@ -15,6 +15,7 @@ from moat.run.grants import open_grants
 from moat.run.kept import has_sessions
 from moat.run.launch import launch
 from moat.run.plan import build_plan
+from moat.tools.places import is_installed
 from moat.vault.store import Store
 
 
@@ -28,7 +29,8 @@ def start(context: Context, asked: Asked) -> int:
         open_grants(Store(home.credentials), plan.grants).refuse_in(plan)
         show_plan(plan, as_json=asked.as_json)
         return 0
-    if missing := [tool.name for tool in plan.tools if not tool.directory.exists()]:
+    # Of those that are there it is seen that nobody else can change them.
+    if missing := [tool.name for tool in plan.tools if not is_installed(tool.directory)]:
         # The supervisor opens them again; here so that a download is not made in vain.
         open_grants(Store(home.credentials), plan.grants).refuse_in(plan)
         install_tools(missing, home.root)

@@ -6,7 +6,7 @@ import difflib
 from importlib import import_module
 
 from moat.errors import GrantError, UsageError
-from moat.providers.agent import AgentProvider, CommandTable
+from moat.providers.agent import AgentProvider
 from moat.providers.interface import CredentialProvider
 
 # Imported when asked for: a command loads no provider it does not use.
@@ -50,12 +50,6 @@ def get_agent(name: str) -> AgentProvider:
             f"{name} is no agent that can be run", hint=f"agents: {', '.join(agent_names())}"
         )
     return provider
-
-
-def register_commands(root: CommandTable) -> None:
-    """Let each agent add its commands."""
-    for name in agent_names():
-        get_agent(name).register_cli(root)
 
 
 def _nearest(name: str) -> str:

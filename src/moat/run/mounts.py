@@ -91,7 +91,7 @@ def _source(who: str, wanted: ProjectMount, workspace: Path, guarded: Guarded) -
 
 def _is_hidden(path: Path, guarded: Guarded) -> bool:
     """Whether this is among a person's settings; what is only a cache is not."""
-    for home in guarded.user_homes:
+    for home in (given.resolve() for given in guarded.user_homes):
         if path.is_relative_to(home) and path != home:
             first = path.relative_to(home).parts[0]
             return first.startswith(".") and first != ".cache"
