@@ -7,8 +7,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+from tests.bench.load import Slice
 
 
 def environment(home: str) -> dict[str, str]:
@@ -46,3 +49,21 @@ def report(title: str, base: str, results: dict[str, float], *, unit: float, nam
     for key, value in results.items():
         ratio = "" if key == base else f"   {value / results[base]:6.2f} x {base}"
         print(f"  {key:<28}{value * unit:9.1f} {name}{ratio}")
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How much is measured: so many rounds over all targets, so many seconds each time."""
+
+    rounds: int
+    seconds: float
+
+    def interleaved(self, slices: Mapping[str, Callable[[float], Slice]]) -> dict[str, list[Slice]]:
+        """Measure each turn by turn, so that a noisy minute hits all alike; by name, by round."""
+        found: dict[str, list[Slice]] = {name: [] for name in slices}
+        for one in slices.values():
+            one(min(0.3, self.seconds))  # warm up
+        for _ in range(self.rounds):
+            for name, one in slices.items():
+                found[name].append(one(self.seconds))
+        return found
