@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from moat.core.hosts import Destination, HostPattern
@@ -27,6 +28,8 @@ def play(conversation: Exchange, *replies: object) -> list[Command]:
     try:
         command = next(conversation)
         while True:
+            if isinstance(command, Record):
+                command = Record(dataclasses.replace(command.entry))
             seen.append(command)
             reply: Any = None
             if isinstance(command, Record):

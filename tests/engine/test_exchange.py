@@ -23,7 +23,8 @@ from moat.engine.problem import Problem
 OK = Response(200)
 NOT_RECORDED = ExchangeFailed(Problem(503, "not-recorded", "the disk is full"))
 UNREACHABLE = ExchangeFailed(Problem(502, "upstream-unreachable", "nobody there"))
-CUT = ExchangeFailed(Problem(502, "upstream-cut", "cut"), sent=True)
+LATE = ExchangeFailed(Problem(502, "upstream-closed", "closed"), sent=True)
+CUT = ExchangeFailed(Problem(502, "upstream-cut", "cut"), sent=True, delivered=True)
 
 
 def names(commands: list[object]) -> list[str]:
@@ -126,7 +127,7 @@ def test_an_upstream_that_cannot_be_reached_refuses() -> None:
 
 def test_a_failure_after_sending_names_the_credential() -> None:
     """The record says what was on the wire, also when no answer came."""
-    seen = play(exchange(ask(), session(BEARER)), KEY, CUT, None)
+    seen = play(exchange(ask(), session(BEARER)), KEY, LATE, None)
     assert names(seen) == ["Resolve", "Record", "Forward", "Record", "Refuse"]
     assert records(seen)[-1] == ("failed", 502, ("openai",))
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from engine.play import ask
-from moat.engine.messages import Headers, end_to_end, get_all, tokens, without
+from moat.engine.messages import Headers, get_all, tokens, without
 
 HEADERS: Headers = (
     (b"Accept", b"a, B"),
@@ -20,29 +18,6 @@ def test_headers_are_found_in_any_case() -> None:
     assert get_all(HEADERS, b"accept") == [b"a, B", b",c ,"]
     assert tokens(get_all(HEADERS, b"accept")) == [b"a", b"b", b"c"]
     assert without(HEADERS, [b"accept", b"x-hop"]) == ((b"X-End", b"2"),)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        b"Connection",
-        b"Keep-Alive",
-        b"Proxy-Connection",
-        b"Proxy-Authenticate",
-        b"Proxy-Authorization",
-        b"TE",
-        b"Upgrade",
-    ],
-)
-def test_what_concerns_one_connection_is_not_passed_on(name: bytes) -> None:
-    """Hop-by-hop headers go, and nothing else does."""
-    assert end_to_end((*HEADERS, (name, b"x"))) == HEADERS
-
-
-def test_what_the_connection_header_lists_goes_with_it() -> None:
-    """A header named in Connection is about one connection only."""
-    listed = end_to_end((*HEADERS, (b"connection", b"close, x-HOP"), (b"Connection", b"other")))
-    assert listed == (HEADERS[0], HEADERS[2], HEADERS[3])
 
 
 def test_a_request_does_not_print_its_headers() -> None:

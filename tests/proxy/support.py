@@ -7,6 +7,7 @@ so that a test reads as what goes over the wire.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import socket
 import ssl
@@ -359,7 +360,7 @@ class Ledger:
             measured.first_byte,
             measured.duration,
         )
-        self.rows.setdefault(number, []).append((entry, copy))
+        self.rows.setdefault(number, []).append((dataclasses.replace(entry), copy))
 
 
 class Keys:

@@ -166,8 +166,8 @@ def test_a_last_record_that_fails_ends_the_connection(world: World) -> None:
         (5, 0, post(b"hello"), reply(b"")),
         (5, 3, post(b"hello"), reply(b"abc", status="404 Not Found")),
         (
-            15,
-            13,
+            5,
+            3,
             f"POST / HTTP/1.1\r\nHost: {API}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
             + b"5\r\nhello\r\n0\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
@@ -179,7 +179,7 @@ def test_a_last_record_that_fails_ends_the_connection(world: World) -> None:
 def test_bytes_and_status_are_those_on_the_wire(
     world: World, up: int, down: int, request_: bytes, answer: bytes
 ) -> None:
-    """Bodies are counted as they stand, chunks and all."""
+    """Bodies are counted without their framing."""
     world.server.answers(answer)
     client = world.tunnel()
     client.send(request_)
@@ -214,11 +214,20 @@ def test_something_unforeseen_is_answered_and_recorded(
 # answers without a body
 
 
+def test_an_answer_to_head_has_no_framing_that_is_not_its_own(world: World) -> None:
+    """How the body would have been framed is of one connection only."""
+    world.server.answers(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: 1\r\n\r\n")
+    client = world.tunnel()
+    client.send(get(method="HEAD"))
+    assert b"HTTP/1.1 200 OK\r\nX-A: 1\r\n\r\n" == client.until(b"\r\n\r\n")
+    assert client.get().status == 200
+    assert world.server.connections == 1
+
+
 @pytest.mark.parametrize(
     ("method", "raw"),
     [
         ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"),
-        ("HEAD", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
         ("HEAD", b"HTTP/1.1 200 OK\r\n\r\n"),
         ("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"),
         ("GET", b"HTTP/1.1 204 No Content\r\n\r\n"),
@@ -344,7 +353,9 @@ def test_an_answer_that_is_cut_is_seen_as_cut(world: World, raw: bytes) -> None:
 
     def script(stream: Stream) -> None:
         world.server.receive(stream)
-        stream.send(raw)
+        stream.send(raw[:-4])
+        assert stream.is_silent(0.1)
+        stream.send(raw[-4:])
         assert stream.is_silent(0.1)
         stream.reset()
 
@@ -360,15 +371,24 @@ def test_an_answer_that_is_cut_is_seen_as_cut(world: World, raw: bytes) -> None:
     assert "was cut" in entry.error
 
 
-def test_an_answer_that_ends_with_its_connection_ends_in_order(world: World) -> None:
-    """The twin: close_notify from the server is close_notify to the client."""
+def test_an_answer_that_is_malformed_at_once_is_refused(world: World) -> None:
+    """Nothing was delivered yet, so there is something to say."""
+    world.server.answers(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nXX\r\n")
+    answer = world.tunnel().get()
+    assert (502, "urn:moat:problem:upstream-cut") == (answer.status, answer.problem["type"])
+    assert world.trace(1)[0][0].outcome == "failed"
+
+
+def test_an_answer_that_ends_with_its_connection_comes_whole(world: World) -> None:
+    """The twin: close_notify from the server is the end, and the client's connection stays."""
     world.server.answers(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 300_000, close=True)
     client = world.tunnel()
     client.send(get())
     answer = client.answer()
-    assert answer.all("connection") == ["close"]
+    assert answer.all("transfer-encoding") == ["chunked"]
     assert answer.body == b"x" * 300_000
     assert world.trace(1)[0][0].outcome == "forwarded"
+    assert client.get().status == 200
 
 
 def test_an_answer_of_http_1_0_is_passed_on_as_1_1(world: World) -> None:

@@ -323,12 +323,18 @@ def test_heads_are_written_anew() -> None:
         "GET",
         Destination("https", "a.example", 8443),
         "/p",
-        ((b"host", b"evil"), (b"X-A", b"1")),
+        ((b"X-A", b"1"),),
         "websocket",
     )
     assert h1.render_request(request) == (
         b"GET /p HTTP/1.1\r\nHost: a.example:8443\r\nX-A: 1\r\n"
         b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    )
+    endless = Request(
+        "PUT", Destination("http", "a.example", 80), "/", ((b"X-A", b"1"),), body=None
+    )
+    assert h1.render_request(endless) == (
+        b"PUT / HTTP/1.1\r\nHost: a.example\r\nX-A: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
     )
     response = Response(200, ((b"X-A", b"1"),), b"OK")
     assert h1.render_response(response) == b"HTTP/1.1 200 OK\r\nX-A: 1\r\n\r\n"
@@ -381,3 +387,41 @@ def test_what_is_rendered_is_read_back(method: bytes, fields: list[tuple[bytes, 
     head = h1.parse_request(h1.render_request(request))
     assert head.method == method.decode()
     assert head.headers == ((b"Host", b"a.example"), *headers)
+
+
+HEADERS = (
+    (b"Accept", b"a, B"),
+    (b"X-Hop", b"1"),
+    (b"ACCEPT", b",c ,"),
+    (b"X-Other", b"2"),
+)
+
+
+def end_to_end(*more: tuple[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
+    """What is passed on of these fields, behind the usual ones."""
+    lines = b"".join(b"%b: %b\r\n" % pair for pair in (*HEADERS, *more))
+    return h1.parse_response(b"HTTP/1.1 200 OK\r\n" + lines + b"\r\n").end_to_end()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"Connection",
+        b"Keep-Alive",
+        b"Proxy-Connection",
+        b"Proxy-Authenticate",
+        b"Proxy-Authorization",
+        b"TE",
+        b"Transfer-Encoding",
+        b"Upgrade",
+    ],
+)
+def test_what_concerns_one_connection_is_not_passed_on(name: bytes) -> None:
+    """Hop-by-hop headers go, and nothing else does."""
+    assert end_to_end((name, b"x")) == HEADERS
+
+
+def test_what_the_connection_header_lists_goes_with_it() -> None:
+    """A header named in Connection is about one connection only."""
+    listed = end_to_end((b"connection", b"close, x-HOP"), (b"Connection", b"other"))
+    assert listed == (HEADERS[0], HEADERS[2], HEADERS[3])

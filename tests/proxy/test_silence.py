@@ -8,9 +8,10 @@ import time
 
 import pytest
 
+from moat.proxy import live
 from proxy.support import Client, Stream, World, end_tls, get, reply
 from proxy.test_frames import PING, PONG, TEXT, frame
-from proxy.test_relay import SWITCH, websocket
+from proxy.test_transfer import SWITCH, websocket
 
 IDLE = 0.3
 LONG = 3 * IDLE
@@ -23,8 +24,9 @@ BODIES = [
 
 
 @pytest.fixture(autouse=True)
-def impatient(world: World) -> None:
-    """A short limit."""
+def impatient(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short limit, looked after closely."""
+    monkeypatch.setattr(live, "TICK", IDLE / 10)
     world.handed.idle_timeout = IDLE
 
 

@@ -32,14 +32,14 @@ def test_a_body_is_passed_on_as_it_comes(world: World) -> None:
     assert world.trace(1)[0][1].bytes_up == 10
 
 
-def test_chunks_and_trailers_arrive_as_they_were_sent(world: World) -> None:
-    """Byte by byte: extensions, sizes and trailers are not touched."""
+def test_chunks_and_trailers_arrive_whole(world: World) -> None:
+    """Byte by byte: framed anew, with nothing lost or added."""
     body = b"5;x=y\r\nhello\r\n0A\r\n0123456789\r\n0\r\nX-Sum: abc\r\n\r\n"
     got = []
 
     def script(stream: Stream) -> None:
         stream.until(b"\r\n\r\n")
-        got.append(stream.exactly(len(body)))
+        got.append(stream.chunked())
         stream.send(reply())
         world.server.serve(stream)
 
@@ -48,7 +48,7 @@ def test_chunks_and_trailers_arrive_as_they_were_sent(world: World) -> None:
     for byte in CHUNKED + body:
         client.send(bytes([byte]))
     assert client.answer().status == 200
-    assert got == [body]
+    assert got == [(b"hello0123456789", b"X-Sum: abc\r\n")]
     assert client.get().status == 200
 
 
@@ -77,7 +77,9 @@ def test_a_malformed_body_is_never_finished(world: World, body: bytes) -> None:
 
     world.server.script = script
     client = world.tunnel()
-    client.send(CHUNKED + body + get("/smuggled"))
+    client.send(CHUNKED + b"1\r\n!\r\n")
+    assert eventually(lambda: world.server.connections == 1)
+    client.send(body + get("/smuggled"))
     answer = client.answer()
     assert (400, "urn:moat:problem:bad-request") == (answer.status, answer.problem["type"])
     assert client.rest() == b""
@@ -87,6 +89,15 @@ def test_a_malformed_body_is_never_finished(world: World, body: bytes) -> None:
     ((entry, _),) = world.trace(1)
     assert ("failed", 400) == (entry.outcome, entry.status)
     assert world.server.connections == 1
+
+
+def test_a_body_that_is_malformed_at_once_goes_nowhere(world: World) -> None:
+    """What is seen to be wrong before anything was sent, is not sent."""
+    client = world.tunnel()
+    client.send(CHUNKED + b"5\r\nhelloX\r\n0\r\n\r\n" + get("/smuggled"))
+    assert client.answer().status == 400
+    assert client.rest() == b""
+    assert world.untouched()
 
 
 def test_an_early_answer_is_delivered_while_the_client_still_sends(world: World) -> None:

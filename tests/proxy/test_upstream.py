@@ -12,7 +12,7 @@ import pytest
 from moat.errors import MoatError
 from moat.pki.leaf import LeafCache
 from moat.proxy import upstream
-from moat.proxy.upstream import Connection
+from moat.proxy.wire import Wire
 from proxy.conftest import Certificates
 from proxy.support import API, Server, Stream, World, eventually, get, post, reply
 
@@ -87,12 +87,12 @@ def test_a_connection_the_server_closed_is_not_used(world: World) -> None:
         client.send(post(b"hello"))
         assert client.answer().status == 200
         assert world.server.connections == number
-        assert eventually(lambda: all(each.wire.ended for each in idle(world)))
+        assert eventually(lambda: all(each.ended for each in idle(world)))
 
 
-def idle(world: World) -> list[Connection]:
+def idle(world: World) -> list[Wire]:
     """The connections that wait for a request."""
-    return [each for connections in world.upstreams._idle.values() for each in connections]
+    return [wire for idle in world.upstreams._idle.values() for wire, _ in idle]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])

@@ -4,18 +4,20 @@
 socket, a clock or a key store itself, so a test plays it line by line and every transport
 behaves alike.
 
-    decide ── refused ──────────────────────────────► Refuse ► Record
-       └─ allowed ► Resolve… ► Record ► Forward ► Deliver ► Record
+    decide ── refused ─────────────────────────────────────► Record ► Refuse
+       │ └─ ask ► Ask ── no ───────────────────────────────► Record ► Refuse
+       └─ allowed ► Resolve… ► Record ► Forward ► (Inform)… ► Deliver ► Record
                        any of these failing: ► Refuse (while nothing was delivered) ► Record
 
 The laws: policy comes before secrets; nothing is forwarded that was not recorded first; a
-secret is put in after the last decision and leaves this generator in one command only.
+secret is put in after the last decision and leaves this generator in one command only; nothing
+of an answer to a secret is delivered that did not pass through what takes secrets out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from moat.core.secret import Secret
@@ -24,6 +26,7 @@ from moat.engine.messages import Request, Response
 from moat.engine.policy import Verdict
 from moat.engine.problem import Problem, refused_by_policy
 from moat.engine.session import RunSession
+from moat.engine.transform import Cleaner, Refused, Transform
 
 Outcome = Literal["open", "forwarded", "refused", "failed"]
 
@@ -31,10 +34,11 @@ Outcome = Literal["open", "forwarded", "refused", "failed"]
 _ECHOING = frozenset({"TRACE", "TRACK"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
     """What the trace holds of one exchange: the request without its secrets, and what became
-    of it. `grants` names the credentials that were on the wire."""
+    of it. `grants` names the credentials that were on the wire; `alarm` says what an agent did
+    that none does by accident. It goes on changing: who keeps it, copies it."""
 
     method: str
     url: str
@@ -43,6 +47,7 @@ class Entry:
     status: int | None = None
     grants: tuple[str, ...] = ()
     error: str | None = None
+    alarm: str | None = None
 
 
 @dataclass(slots=True)
@@ -57,60 +62,84 @@ class Measured:
     duration: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class Ask:
+    """Ask the person whether this request may go; the reply is a bool."""
+
+    request: Request
+    verdict: Verdict
+
+
+@dataclass(slots=True)
 class Resolve:
     """Ask for the secret of a grant; the reply is a Secret."""
 
     grant: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Forward:
     """Send the request on and wait for the head of the answer; the reply is a Response.
 
     `local` says that the deciding rule names a local service, so that a private address is
-    what was meant.
+    what was meant. The body goes through `through` on its way.
     """
 
     request: Request
     local: bool = False
+    through: tuple[Transform, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Deliver:
-    """Pass the answer on to the client, body and all; the reply is None."""
+@dataclass(slots=True)
+class Inform:
+    """Pass a 1xx answer on and wait for the next head; the reply is a Response."""
 
     response: Response
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class Deliver:
+    """Pass the answer on to the client, body and all; the reply is None.
+
+    What comes down goes through `cleaner`, and so do trailers; what comes up after a switch of
+    protocols through `watching`.
+    """
+
+    response: Response
+    cleaner: Cleaner | None = None
+    watching: Transform | None = None
+
+
+@dataclass(slots=True)
 class Refuse:
     """Answer the client with a problem of our own; the reply is None."""
 
     problem: Problem
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
     """Write down how far it has come; the reply is None. Later entries replace earlier ones."""
 
     entry: Entry
 
 
-Command = Resolve | Forward | Deliver | Refuse | Record
+Command = Ask | Resolve | Forward | Inform | Deliver | Refuse | Record
 Exchange = Generator[Command, Any, None]
 
 
 class ExchangeFailed(Exception):
     """Thrown into the generator by the driver when a command could not be carried out.
 
-    `sent` says whether the request had gone out, credentials and all, before it failed.
+    `sent` says whether the request had gone out, credentials and all, before it failed;
+    `delivered` whether the client has got the head of an answer, and no other can be given.
     """
 
-    def __init__(self, problem: Problem, *, sent: bool = False) -> None:
+    def __init__(self, problem: Problem, *, sent: bool = False, delivered: bool = False) -> None:
         super().__init__(problem.detail)
         self.problem = problem
         self.sent = sent
+        self.delivered = delivered
 
 
 def exchange(request: Request, session: RunSession) -> Exchange:
@@ -119,34 +148,35 @@ def exchange(request: Request, session: RunSession) -> Exchange:
     entry = Entry(request.method, request.url, verdict, "open")
     if not verdict.allowed:
         problem = refused_by_policy(request, verdict, session)
-        yield from _refuse(problem, replace(entry, outcome="refused", error=verdict.reason))
+        yield from _refuse(problem, entry, "refused", verdict.reason)
         return
     injections = session.injections_for(request.destination)
     if injections and request.method.upper() in _ECHOING:
         detail = f"{request.method} would show the credential that goes to {request.destination}"
         problem = Problem(status=405, kind="method-refused", detail=detail)
-        yield from _refuse(problem, replace(entry, outcome="refused", error=detail))
+        yield from _refuse(problem, entry, "refused", detail)
         return
-    delivering = False
     try:
         outgoing = yield from _inject(request, injections)
-        entry = replace(entry, grants=tuple(sorted({item.grant for item in injections})))
+        entry.grants = tuple(sorted({item.grant for item in injections}))
         yield Record(entry)
         local = verdict.rule is not None and verdict.rule.pattern.is_local_service
-        response: Response = yield Forward(outgoing, local=local)
-        entry = replace(entry, status=response.status)
-        delivering = True
+        response: Response = yield Forward(outgoing, local)
+        while not response.is_final:
+            response = yield Inform(response)
+        entry.status = response.status
         yield Deliver(response)
     except ExchangeFailed as failure:
-        entry = replace(entry, outcome="failed", error=failure.problem.detail)
         if not failure.sent:
-            entry = replace(entry, grants=())
-        if delivering:
+            entry.grants = ()
+        if failure.delivered:
+            entry.outcome, entry.error = "failed", failure.problem.detail
             yield Record(entry)
         else:
-            yield from _refuse(failure.problem, entry)
+            yield from _refuse(failure.problem, entry, "failed", failure.problem.detail)
         return
-    yield Record(replace(entry, outcome="forwarded"))
+    entry.outcome = "forwarded"
+    yield Record(entry)
 
 
 def _inject(
@@ -164,9 +194,10 @@ def _inject(
     return request
 
 
-def _refuse(problem: Problem, entry: Entry) -> Exchange:
+def _refuse(problem: Problem, entry: Entry, outcome: Outcome, error: str) -> Exchange:
+    entry.outcome, entry.error, entry.status = outcome, error, problem.status
     try:
-        yield Record(replace(entry, status=problem.status))
+        yield Record(entry)
     except ExchangeFailed as failure:
         problem = failure.problem
     yield Refuse(problem)

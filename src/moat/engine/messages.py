@@ -22,6 +22,7 @@ HOP_BY_HOP = frozenset(
         b"proxy-authenticate",
         b"proxy-authorization",
         b"te",
+        b"transfer-encoding",
         b"upgrade",
     }
 )
@@ -42,27 +43,33 @@ def tokens(values: Iterable[bytes]) -> list[bytes]:
     ]
 
 
+class _Folded(dict[bytes, bytes]):
+    """Names of headers as servers compare them that make variables of headers: RFC 3875, section
+    4.1.18, takes `_` for `-`. The usual names are folded once; a client may make up any number."""
+
+    def __missing__(self, name: bytes) -> bytes:
+        folded = name.lower().replace(b"_", b"-")
+        if len(self) < 1024 and len(name) <= 64:
+            self[name] = folded
+        return folded
+
+
+_folded = _Folded()
+
+
 def without(headers: Headers, names: Iterable[bytes]) -> Headers:
     """The headers less the named ones; names in lower case."""
     dropped = names if isinstance(names, frozenset) else frozenset(names)
     return tuple([pair for pair in headers if pair[0].lower() not in dropped])
 
 
-def _folded(name: bytes) -> bytes:
-    return name.replace(b"_", b"-")
-
-
-def end_to_end(headers: Headers) -> Headers:
-    """The headers less everything that concerns one connection only."""
-    listed = tokens(get_all(headers, b"connection"))
-    return without(headers, HOP_BY_HOP.union(listed) if listed else HOP_BY_HOP)
-
-
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request head: method, where it goes, the target's path and query, end-to-end headers.
 
-    `upgrade` is the protocol asked for by an Upgrade header, in lower case, or None.
+    Where it goes stands in `destination` alone: no Host is among the headers. `upgrade` is the
+    protocol asked for by an Upgrade header, in lower case, or None. `body` is how many bytes
+    follow, None where that is not known before their end.
     """
 
     method: str
@@ -70,6 +77,7 @@ class Request:
     target: str
     headers: Headers = field(repr=False)  # a credential may have been put in
     upgrade: str | None = None
+    body: int | None = 0
 
     @property
     def url(self) -> str:
@@ -79,31 +87,36 @@ class Request:
     def with_header(self, name: str, value: str) -> Request:
         """The same with one header of this name, whatever there was before."""
         pair = (name.encode("ascii"), value.encode("latin-1"))
-        return self._with((*self.without_headers((name,)).headers, pair))
+        return self.with_headers((*self.without_headers((name,)).headers, pair))
 
     def without_headers(self, names: Iterable[str]) -> Request:
-        """The same without the named headers, also where `_` stands for `-`.
-
-        Servers that make variables of headers (RFC 3875 section 4.1.18) take the two for one.
-        """
-        dropped = {_folded(name.lower().encode("ascii")) for name in names}
-        return self._with(
-            tuple([pair for pair in self.headers if _folded(pair[0].lower()) not in dropped])
+        """The same without the named headers, also where `_` stands for `-`."""
+        dropped = {_folded[name.encode("ascii")] for name in names}
+        return self.with_headers(
+            tuple([pair for pair in self.headers if _folded[pair[0]] not in dropped])
         )
 
-    def _with(self, headers: Headers) -> Request:
+    def with_headers(self, headers: Headers) -> Request:
+        """The same with these headers and no others."""
         # dataclasses.replace takes three times as long
-        return Request(self.method, self.destination, self.target, headers, self.upgrade)
+        return Request(self.method, self.destination, self.target, headers, self.upgrade, self.body)
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
     """A response head: status, reason phrase, end-to-end headers.
 
-    `upgrade` is the protocol switched to (status 101), in lower case, or None.
+    `upgrade` is the protocol switched to (status 101), in lower case, or None. `body` is how many
+    bytes follow, None where that is not known before their end.
     """
 
     status: int
     headers: Headers = ()
     reason: bytes = b""
     upgrade: str | None = None
+    body: int | None = 0
+
+    @property
+    def is_final(self) -> bool:
+        """Whether no other answer to the same request follows."""
+        return self.status >= 200 or self.upgrade is not None

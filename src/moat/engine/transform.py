@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from moat.engine.messages import Headers
 from moat.engine.problem import Problem
 
 
@@ -24,4 +25,12 @@ class Transform(Protocol):
 
     def finish(self) -> bytes:
         """What was held back, once the body has ended. Raises Refused."""
+        ...
+
+
+class Cleaner(Transform, Protocol):
+    """What takes secrets out of an answer: its body, and the fields behind it."""
+
+    def fields(self, headers: Headers) -> Headers:
+        """Headers or trailers without secrets in their values."""
         ...

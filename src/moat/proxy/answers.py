@@ -5,23 +5,39 @@ from __future__ import annotations
 from moat.engine.messages import Response
 from moat.engine.problem import Problem
 from moat.proxy.h1 import render_response
+from moat.proxy.sides import ClientSide
 from moat.proxy.wire import Wire
 
 GONE = Problem(status=499, kind="client-gone", detail="the client went away")
 ENDED = Problem(status=503, kind="run-ended", detail="the run ended")
+CHANGED = Problem(status=403, kind="refused-by-policy", detail="the policy of the run was changed")
 BROKEN = Problem(status=500, kind="moat-failed", detail="Moat failed; its log says how")
 
 
-def write_problem(client: Wire, problem: Problem, *, close: bool, head_only: bool = False) -> None:
-    """Answer a client with a problem of our own. Raises WireClosed."""
+def answer_problem(client: ClientSide, problem: Problem) -> None:
+    """Answer a request with a problem of our own. Raises WireClosed."""
     body = problem.body()
-    response = Response(
+    response = _head(problem, len(body))
+    if client.request.method == "HEAD":
+        client.start(Response(response.status, response.headers, response.reason), end=True)
+    else:
+        client.start(response, body, end=True)
+
+
+def write_problem(client: Wire, problem: Problem) -> None:
+    """Answer what never became a request; nothing follows it. Raises WireClosed."""
+    body = problem.body()
+    client.write(render_response(_head(problem, len(body)), close=True) + body)
+
+
+def _head(problem: Problem, size: int) -> Response:
+    return Response(
         problem.status,
         (
             (b"Content-Type", b"application/problem+json"),
-            (b"Content-Length", b"%d" % len(body)),
+            (b"Content-Length", b"%d" % size),
             (b"Cache-Control", b"no-store"),
         ),
         b"Refused by Moat",
+        body=size,
     )
-    client.write(render_response(response, close=close) + (b"" if head_only else body))

@@ -1,38 +1,39 @@
-"""Plays one exchange over HTTP/1.1: carries out what the generator asks for."""
+"""Plays one exchange: carries out what the generator asks for, whichever HTTP is spoken."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from functools import partial
 
 from moat import log
-from moat.core.hosts import Destination
 from moat.core.secret import Secret
 from moat.engine.exchange import (
+    Ask,
     Command,
     Deliver,
     Exchange,
     ExchangeFailed,
     Forward,
+    Inform,
     Measured,
     Record,
     Refuse,
     Resolve,
     exchange,
 )
-from moat.engine.messages import Request, Response, end_to_end
+from moat.engine.messages import Request, Response
 from moat.engine.problem import Problem
+from moat.engine.transform import Refused, Transform
 from moat.errors import MoatError, RecordError
-from moat.proxy import h1
-from moat.proxy.answers import BROKEN, ENDED, GONE, write_problem
-from moat.proxy.h1 import NO_BODY, BadMessage, Framing, RequestHead, ResponseHead
+from moat.proxy.answers import BROKEN, CHANGED, ENDED, GONE, answer_problem
+from moat.proxy.h1 import BadMessage
 from moat.proxy.interface import Handed
-from moat.proxy.relay import relay_body, tunnel
-from moat.proxy.silence import Patience, UpstreamSilent
+from moat.proxy.sides import ClientSide, UpstreamSide
+from moat.proxy.silence import Silence, Turns
+from moat.proxy.transfer import copy, pass_through, tunnel
 from moat.proxy.upload import Upload
-from moat.proxy.upstream import Connection, UpstreamError
-from moat.proxy.wire import Wire, WireClosed
+from moat.proxy.upstream import UpstreamError
+from moat.proxy.wire import WireClosed
 
 _SAFE_TO_REPEAT = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -40,37 +41,52 @@ _SAFE_TO_REPEAT = frozenset({"GET", "HEAD", "OPTIONS"})
 class Play:
     """One request of a client, from its head to the end of its answer."""
 
-    def __init__(
-        self, handed: Handed, client: Wire, head: RequestHead, destination: Destination, target: str
-    ) -> None:
+    def __init__(self, handed: Handed, client: ClientSide) -> None:
         self._handed = handed
         self._client = client
-        self._framing: Framing = h1.request_framing(head)
-        # Before a switch of protocols the body would have to be over, and nobody sends one.
-        upgrade = head.upgrade if self._framing == NO_BODY else None
-        self._request = Request(head.method, destination, target, end_to_end(head.headers), upgrade)
-        self._keep_alive = head.keep_alive
+        self._request: Request = client.request
         self._number = handed.next_number()
         self._measured = Measured(started=time.time())
         self._clock = time.perf_counter()
-        self._connection: Connection | None = None
-        self._upload = Upload(client, self._framing, self._measured)
-        self._patience = Patience(handed.idle_timeout, lambda: self._measured.bytes_up)
+        self._now = asyncio.get_running_loop().time
+        self._upstream: UpstreamSide | None = None
+        self._upload: Upload | None = None
+        self._silence = Silence()
+        self._task = asyncio.current_task()
         self._sent = False
         self._delivering = False
         self._tunnelling = False
-        self._answer: ResponseHead
-        self._answer_framing: Framing
+        self._overdue = False
+        self._changed = False
 
-    async def run(self) -> bool:
-        """Play it; True when the client's connection is fit for another request."""
+    async def run(self) -> None:
+        """Play it to its end."""
         conversation = exchange(self._request, self._handed.session)
+        live = self._handed.live
+        live.add(self)
         try:
             await self._converse(conversation)
         finally:
+            live.discard(self)
             conversation.close()
             await self._clean_up()
-        return self._keep_alive and self._upload.taken and not self._client.lost
+
+    # what looks after it
+
+    def check(self, now: float) -> None:
+        """Give an upstream up that has been silent for too long."""
+        if self._silence.lasts(now) > self._handed.idle_timeout and self._upstream is not None:
+            self._overdue = True
+            self._upstream.abort()
+
+    def judge(self) -> None:
+        """End what the policy of now refuses: what it would ask about was answered once."""
+        if self._handed.session.policy.decide(self._request).action == "deny":
+            self._changed = True
+            if self._task is not None:
+                self._task.cancel()
+
+    # the conversation
 
     async def _converse(self, conversation: Exchange) -> None:
         command: Command | None = next(conversation, None)
@@ -80,15 +96,14 @@ class Play:
             except ExchangeFailed as failure:
                 command = _throw(conversation, failure)
             except asyncio.CancelledError:
-                self._keep_alive = False
                 self._note_the_end(self._let_go(conversation))
+                self._client.abort()
                 raise
             except Exception:
                 log.get(__name__).exception("an exchange failed")
-                if self._delivering:
-                    self._cut_client()
-                self._keep_alive = False
-                command = _throw(conversation, ExchangeFailed(BROKEN, sent=self._sent))
+                self._cut_client()
+                self._client.last = True
+                command = _throw(conversation, self._failed(BROKEN))
             else:
                 try:
                     command = conversation.send(reply)
@@ -97,24 +112,37 @@ class Play:
 
     def _let_go(self, conversation: Exchange) -> Command | None:
         """What is left to do when the client is gone: for a tunnel that is a good end."""
-        if self._tunnelling:
+        if self._changed:
+            problem = CHANGED
+        elif self._overdue:
+            return _throw(conversation, self._silent("sent nothing"))
+        elif self._tunnelling:
             return conversation.send(None)
-        problem = GONE if self._client.lost or self._client.cut else ENDED
-        return _throw(conversation, ExchangeFailed(problem, sent=self._sent))
+        else:
+            problem = GONE if self._client.lost or self._client.cut else ENDED
+        return _throw(conversation, self._failed(problem))
 
     async def _carry_out(self, command: Command) -> object:
         match command:
             case Record():
                 self._record(command)
-            case Resolve(grant):
-                return await self._resolve(grant)
-            case Forward(request, local):
-                return await self._forward(request, local)
-            case Deliver(response):
-                await self._deliver(response)
-            case Refuse(problem):
-                self._refuse(problem)
+            case Resolve():
+                return await self._resolve(command.grant)
+            case Forward():
+                return await self._forward(command)
+            case Deliver():
+                await self._deliver(command)
+            case Inform():
+                return await self._inform(command.response)
+            case Ask():
+                return await self._ask_person(command)
+            case Refuse():
+                self._refuse(command.problem)
         return None
+
+    async def _ask_person(self, command: Ask) -> bool:
+        asker = self._handed.asker
+        return asker is not None and await asker.ask(command.request, command.verdict)
 
     async def _resolve(self, grant: str) -> Secret:
         try:
@@ -124,21 +152,19 @@ class Play:
             raise ExchangeFailed(problem) from error
 
     def _refuse(self, problem: Problem) -> None:
-        close = not (self._keep_alive and self._upload.taken)
-        head_only = self._request.method == "HEAD"
         try:
-            write_problem(self._client, problem, close=close, head_only=head_only)
+            answer_problem(self._client, problem)
         except WireClosed:
-            self._keep_alive = False
+            self._client.abort()
 
     def _record(self, command: Record) -> None:
         self._measured.duration = time.perf_counter() - self._clock
         try:
             self._handed.recorder.record(self._number, command.entry, self._measured)
         except RecordError as error:
-            self._keep_alive = False
+            self._client.last = True
             problem = Problem(status=503, kind="not-recorded", detail=error.message)
-            raise ExchangeFailed(problem, sent=self._sent) from error
+            raise self._failed(problem) from error
 
     def _note_the_end(self, command: Command | None) -> None:
         if isinstance(command, Record):
@@ -149,130 +175,211 @@ class Play:
 
     # the way up
 
-    async def _forward(self, request: Request, local: bool) -> Response:
+    async def _forward(self, command: Forward) -> Response:
+        upload = self._upload = Upload(self._client, command.through, self._count_up)
         try:
-            response = await self._ask(request, local, fresh=False)
+            data = upload.first()
+        except Refused as refused:
+            raise ExchangeFailed(refused.problem) from refused
+        except BadMessage as error:
+            problem = Problem(status=error.status, kind="bad-request", detail=error.reason)
+            raise ExchangeFailed(problem) from error
+        try:
+            return await self._send_on(command, upload, data, fresh=False)
         except _Stale:
-            response = await self._ask(request, local, fresh=True)
-        self._measured.first_byte = time.perf_counter() - self._clock
-        return response
+            return await self._send_on(command, upload, data, fresh=True)
 
-    async def _ask(self, request: Request, local: bool, *, fresh: bool) -> Response:
+    async def _send_on(
+        self, command: Forward, upload: Upload, data: bytes, *, fresh: bool
+    ) -> Response:
+        request = command.request
         try:
-            connection = await self._handed.upstreams.acquire(
-                request.destination, local=local, fresh=fresh
+            upstream = await self._handed.upstreams.open(
+                request.destination,
+                local=command.local,
+                fresh=fresh,
+                protocol=self._client.protocol,
             )
         except UpstreamError as error:
             raise ExchangeFailed(error.problem) from error
-        self._connection = connection
+        self._upstream = upstream
         self._sent = True
+        body = self._client.body
+        ended = body.ended or request.upgrade is not None
         try:
-            self._upload.start(connection.wire, h1.render_request(request))
-            return await self._patience.wait(partial(self._final_head, connection.wire))
-        except UpstreamSilent:
-            raise self._silent("sent no answer") from None
+            upstream.start(request, data, end=ended and not body.trailers)
+            if not ended:
+                upload.go_on(upstream)
+            elif body.trailers:
+                upstream.finish(body.trailers)
+            return await self._head()
         except WireClosed as error:
-            repeatable = request.method in _SAFE_TO_REPEAT and self._framing == NO_BODY
-            if connection.reused and repeatable and not connection.wire.buffer:
-                connection.wire.abort()
+            repeatable = request.method in _SAFE_TO_REPEAT and ended and not data
+            if upstream.reused and upstream.untouched and repeatable and not self._overdue:
+                upstream.abort()
                 raise _Stale from error
-            detail = f"{request.destination} closed the connection without an answer"
-            raise self._failure("upstream-closed", detail) from error
-        except BadMessage as error:
-            detail = f"the answer of {request.destination} is not sound: {error.reason}"
-            raise self._failure("upstream-malformed", detail) from error
+            raise self._unanswered() from error
 
-    async def _final_head(self, upstream: Wire) -> Response:
-        while True:
-            raw = await h1.read_head(upstream)
-            if raw is None:
-                raise WireClosed("the connection ended before the answer")
-            head = h1.parse_response(raw)
-            switching = head.status == 101
-            if switching and not self._asked_for(head):
-                raise BadMessage("a switch of protocols nobody asked for")
-            response = Response(
-                head.status,
-                end_to_end(head.headers),
-                head.reason,
-                self._request.upgrade if switching else None,
-            )
-            if head.status >= 200 or switching:
-                self._answer = head
-                self._answer_framing = h1.response_framing(head, self._request.method)
-                return response
-            await self._pass_on_early(response)
-
-    def _asked_for(self, head: ResponseHead) -> bool:
-        protocols = [value.decode("latin-1").lower() for value in head.all(b"upgrade")]
-        return protocols == [self._request.upgrade]
-
-    async def _pass_on_early(self, response: Response) -> None:
-        """Pass a 1xx on; the answer proper is still to come."""
+    async def _head(self) -> Response:
+        """The head of the next answer, which may be a 1xx. Raises WireClosed."""
+        upstream = self._upstream
+        assert upstream is not None
+        self._silence.reading = self._now()
         try:
-            self._client.write(h1.render_response(response))
-            await self._client.drain()
-        except WireClosed as error:
-            raise ExchangeFailed(GONE, sent=True) from error
+            response = await upstream.head()
+        except BadMessage as error:
+            detail = f"the answer of {self._request.destination} is not sound: {error.reason}"
+            raise self._failure("upstream-malformed", detail) from error
+        self._silence.reading = None
+        self._measured.first_byte = time.perf_counter() - self._clock
+        return response
+
+    def _unanswered(self) -> ExchangeFailed:
+        if self._overdue:
+            return self._silent("sent no answer")
+        detail = f"{self._request.destination} closed the connection without an answer"
+        return self._failure("upstream-closed", detail)
 
     # the way down
 
-    async def _deliver(self, response: Response) -> None:
-        assert self._connection is not None
-        upstream = self._connection.wire
-
-        def count(size: int) -> None:
-            self._measured.bytes_down += size
-
-        def count_up(size: int) -> None:
-            self._measured.bytes_up += size
-
-        endless = isinstance(self._answer_framing, h1.UntilClose)
-        self._keep_alive = self._keep_alive and self._upload.taken and not endless
-        self._delivering = True
+    async def _inform(self, response: Response) -> Response:
+        """Pass a 1xx on; the answer proper is still to come."""
         try:
-            head = h1.render_response(response, close=not self._keep_alive)
-            if response.upgrade is not None:
-                self._client.write(head)
-                self._keep_alive = False
-                self._tunnelling = True
-                await tunnel(self._client, upstream, count_up, count, self._handed.idle_timeout)
+            self._client.inform(response)
+            await self._client.drain()
+        except WireClosed as error:
+            raise self._failed(GONE) from error
+        try:
+            return await self._head()
+        except WireClosed as error:
+            raise self._unanswered() from error
+
+    async def _deliver(self, command: Deliver) -> None:
+        upstream, client, cleaner = self._upstream, self._client, command.cleaner
+        assert upstream is not None
+        through: tuple[Transform, ...] = () if cleaner is None else (cleaner,)
+        try:
+            if command.response.upgrade is not None:
+                self._delivering = True
+                client.start(command.response)
+                await self._tunnel(upstream, command, through)
                 return
-            fill = partial(self._patience.wait, upstream.fill)
-            await relay_body(upstream, self._client, self._answer_framing, count, head, fill)
-        except UpstreamSilent:
+            body = upstream.body
+            data = b"" if body.ended else body.take()
+            self._measured.bytes_down += len(data)
+            if through:
+                data = pass_through(through, data, end=body.ended)
+            whole = body.ended and not body.trailers
+            self._delivering = True
+            client.start(command.response, data, end=whole)
+            if not whole:
+                fields = None if cleaner is None else cleaner.fields
+                await copy(body, client, through, self._count_down, read=self._read, fields=fields)
+        except Refused as refused:
             self._cut_client()
-            raise self._silent("sent nothing") from None
+            raise self._failed(refused.problem) from refused
         except (WireClosed, BadMessage) as error:
-            gone = self._client.lost
+            gone = client.lost
             self._cut_client()
+            if self._overdue:
+                raise self._silent("sent nothing") from None
             if gone:
-                raise ExchangeFailed(GONE, sent=True) from error
+                raise self._failed(GONE) from error
             detail = f"the answer of {self._request.destination} was cut: {error}"
             raise self._failure("upstream-cut", detail) from error
-        if self._upload.taken and self._answer.keep_alive and not endless and not upstream.buffer:
-            self._handed.upstreams.release(self._connection)
-            self._connection = None
+        upstream.release()
+        self._upstream = None
 
     def _cut_client(self) -> None:
-        """The client must see a cut, not an end."""
-        self._keep_alive = False
+        """Who has got half an answer must see a cut, and not an end."""
+        if self._delivering:
+            self._client.abort()
+
+    async def _read(self) -> bytes:
+        """The next of the answer's body."""
+        assert self._upstream is not None
+        self._silence.reading = self._now()
+        data = await self._upstream.body.read()
+        self._silence.reading = None
+        return data
+
+    async def _tunnel(
+        self, upstream: UpstreamSide, command: Deliver, through: tuple[Transform, ...]
+    ) -> None:
+        self._tunnelling = True
+        turns = self._silence.switch()
+        watching = () if command.watching is None else (command.watching,)
+        await tunnel(
+            self._tunnel_up(upstream, watching, turns), self._tunnel_down(upstream, through, turns)
+        )
+        if self._overdue:
+            raise WireClosed("the upstream was silent")
+
+    async def _tunnel_up(
+        self, upstream: UpstreamSide, through: tuple[Transform, ...], turns: Turns
+    ) -> None:
+        body = self._client.body
+        try:
+            while not body.ended:
+                await upstream.drain()
+                data = await body.read()
+                self._count_up(len(data))
+                turns.said(data, self._now())
+                if data := pass_through(through, data, end=body.ended):
+                    upstream.send(data)
+            upstream.finish()
+        except WireClosed:
+            self._cut_tunnel(upstream)
+
+    async def _tunnel_down(
+        self, upstream: UpstreamSide, through: tuple[Transform, ...], turns: Turns
+    ) -> None:
+        body = upstream.body
+        try:
+            while not body.ended:
+                await self._client.drain()
+                data = await self._read()
+                self._count_down(len(data))
+                turns.heard()
+                if data := pass_through(through, data, end=body.ended):
+                    self._client.send(data)
+            self._client.finish()
+        except WireClosed:
+            self._cut_tunnel(upstream)
+
+    def _cut_tunnel(self, upstream: UpstreamSide) -> None:
+        """A cut on one side is one on the other."""
+        upstream.abort()
         self._client.abort()
+
+    # what went by, and what went wrong
+
+    def _count_up(self, size: int) -> None:
+        self._measured.bytes_up += size
+        self._silence.said = self._now()
+
+    def _count_down(self, size: int) -> None:
+        self._measured.bytes_down += size
 
     def _silent(self, what: str) -> ExchangeFailed:
         detail = f"{self._request.destination} {what} for {self._handed.idle_timeout:g} s"
         return self._failure("upstream-timeout", detail, status=504)
 
     def _failure(self, kind: str, detail: str, *, status: int = 502) -> ExchangeFailed:
-        problem = self._upload.fault or Problem(status=status, kind=kind, detail=detail)
-        return ExchangeFailed(problem, sent=self._sent)
+        fault = self._upload.fault if self._upload is not None else None
+        problem = fault or Problem(status=status, kind=kind, detail=detail)
+        return self._failed(problem)
+
+    def _failed(self, problem: Problem) -> ExchangeFailed:
+        return ExchangeFailed(problem, sent=self._sent, delivered=self._delivering)
 
     async def _clean_up(self) -> None:
         # First what cannot be interrupted.
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.wire.abort()
-        await self._upload.stop()
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            upstream.abort()
+        if self._upload is not None:
+            await self._upload.stop()
 
 
 class _Stale(Exception):

@@ -1,7 +1,6 @@
 """HTTP/1.1 on the wire (RFC 9112), strictly: what two readers could read differently is refused.
 
-Heads are parsed once and written anew; bodies are checked for their framing and passed on as
-the bytes that came.
+Heads are parsed once and written anew; bodies stand in `h1_body`.
 """
 
 from __future__ import annotations
@@ -9,8 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
-from moat.engine.messages import Headers, Request, Response, tokens
+from moat.core.hosts import Destination
+from moat.engine.messages import HOP_BY_HOP, Headers, Request, Response, tokens
 from moat.proxy.wire import Wire, WireClosed
 
 # A head of more is a mistake or an attack; browsers and servers stop between 8 and 80 KiB.
@@ -28,6 +29,11 @@ _LENGTH = re.compile(rb"[0-9]{1,18}")
 FRAMING_FIELDS = frozenset({b"content-length", b"transfer-encoding"})
 # A switch to anything else could hide further requests from policy and trace.
 _UPGRADES = frozenset({b"websocket"})
+# Where a request goes stands in its destination alone.
+_NOT_IN_REQUESTS = HOP_BY_HOP | {b"host"}
+
+Field = tuple[tuple[bytes, bytes], bytes]
+"""A header line: the name and value as they came, and the name in lower case."""
 
 
 class BadMessage(Exception):
@@ -43,6 +49,8 @@ class BadMessage(Exception):
 class NoBody:
     """Nothing follows the head."""
 
+    size: ClassVar[int | None] = 0
+
 
 @dataclass(frozen=True, slots=True)
 class Length:
@@ -55,23 +63,34 @@ class Length:
 class Chunked:
     """A body in chunks, perhaps with trailers."""
 
+    size: ClassVar[int | None] = None
+
 
 @dataclass(frozen=True, slots=True)
 class UntilClose:
     """A body that ends with the connection (responses only)."""
 
+    size: ClassVar[int | None] = None
+
 
 Framing = NoBody | Length | Chunked | UntilClose
 NO_BODY = NoBody()
+CHUNKED = Chunked()
+UNTIL_CLOSE = UntilClose()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Head:
     """What both heads have: fields as they came, and their values by name in lower case."""
 
     version: bytes
-    headers: Headers
+    fields: list[Field]
     values: Mapping[bytes, list[bytes]]
+
+    @property
+    def headers(self) -> Headers:
+        """The fields as they came."""
+        return tuple([pair for pair, _ in self.fields])
 
     def all(self, name: bytes) -> list[bytes]:
         """Every value of a header; `name` in lower case."""
@@ -80,15 +99,23 @@ class Head:
     @property
     def connection(self) -> list[bytes]:
         """What is said of this connection alone, in lower case."""
-        return tokens(self.all(b"connection"))
+        said = self.values.get(b"connection")
+        return tokens(said) if said else []
 
     @property
     def keep_alive(self) -> bool:
         """Whether the connection is to be used again."""
         return self.version == b"1.1" and b"close" not in self.connection
 
+    def end_to_end(self, dropped: frozenset[bytes] = HOP_BY_HOP) -> Headers:
+        """The fields less everything that concerns one connection only."""
+        listed = self.connection
+        if listed:
+            dropped = dropped.union(listed)
+        return tuple([pair for pair, name in self.fields if name not in dropped])
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class RequestHead(Head):
     """A request head as it stood on the wire."""
 
@@ -98,18 +125,29 @@ class RequestHead(Head):
     @property
     def upgrade(self) -> str | None:
         """The protocol asked for, in lower case, where it is one that is passed on."""
-        asked = [value.lower() for value in self.all(b"upgrade")]
-        if asked and asked[0] in _UPGRADES and b"upgrade" in self.connection:
-            return asked[0].decode()
+        asked = self.values.get(b"upgrade")
+        if asked and asked[0].lower() in _UPGRADES and b"upgrade" in self.connection:
+            return asked[0].lower().decode()
         return None
 
+    def request(self, destination: Destination, target: str, framing: Framing) -> Request:
+        """The request that this is the head of."""
+        # Before a switch of protocols the body would have to be over, and nobody sends one.
+        upgrade = self.upgrade if framing is NO_BODY else None
+        headers = self.end_to_end(_NOT_IN_REQUESTS)
+        return Request(self.method, destination, target, headers, upgrade, framing.size)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class ResponseHead(Head):
     """A response head as it stood on the wire."""
 
     status: int
     reason: bytes
+
+    def response(self, framing: Framing, upgrade: str | None = None) -> Response:
+        """The response that this is the head of; `upgrade` is what it switches to."""
+        return Response(self.status, self.end_to_end(), self.reason, upgrade, framing.size)
 
 
 def find_head(wire: Wire, searched: int = 0) -> bytes | None:
@@ -152,12 +190,32 @@ def parse_field(line: bytes) -> tuple[bytes, bytes]:
     return match[1], match[2].strip(b" \t")
 
 
-def _parse_fields(lines: list[bytes]) -> tuple[Headers, dict[bytes, list[bytes]]]:
-    headers = tuple([parse_field(line) for line in lines])
+class _Fields(dict[bytes, Field]):
+    """Header lines by how they stand on the wire. Most come again and again; those that do not
+    take no more than so much room."""
+
+    def __missing__(self, line: bytes) -> Field:
+        pair = parse_field(line)
+        field = (pair, pair[0].lower())
+        if len(line) <= 256:
+            if len(self) >= 2048:
+                self.clear()
+            self[line] = field
+        return field
+
+
+_fields = _Fields()
+
+
+def _parse_fields(lines: list[bytes]) -> tuple[list[Field], dict[bytes, list[bytes]]]:
+    fields = [_fields[line] for line in lines]
     values: dict[bytes, list[bytes]] = {}
-    for name, value in headers:
-        values.setdefault(name.lower(), []).append(value)
-    return headers, values
+    for (_, value), name in fields:
+        if name in values:
+            values[name].append(value)
+        else:
+            values[name] = [value]
+    return fields, values
 
 
 def parse_request(head: bytes) -> RequestHead:
@@ -180,15 +238,16 @@ def parse_response(head: bytes) -> ResponseHead:
 
 def _declared(head: Head) -> Framing | None:
     """The framing a head declares (RFC 9112 section 6.3), None where it declares none."""
-    encodings, lengths = head.all(b"transfer-encoding"), head.all(b"content-length")
-    if not FRAMING_FIELDS.isdisjoint(head.connection):
+    encodings, lengths = head.values.get(b"transfer-encoding"), head.values.get(b"content-length")
+    listed = head.connection
+    if listed and not FRAMING_FIELDS.isdisjoint(listed):
         raise BadMessage("Connection names what delimits the body")
     if encodings:
         if lengths:
             raise BadMessage("both Transfer-Encoding and Content-Length")
         if head.version != b"1.1" or [item.lower() for item in encodings] != [b"chunked"]:
             raise BadMessage("a Transfer-Encoding other than one 'chunked'")
-        return Chunked()
+        return CHUNKED
     if lengths:
         if len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0]):
             raise BadMessage("Content-Length is not one number")
@@ -209,29 +268,29 @@ def response_framing(head: ResponseHead, method: str) -> Framing:
     declared = _declared(head)
     if method == "HEAD" or head.status < 200 or head.status in (204, 304):
         return NO_BODY
-    return UntilClose() if declared is None else declared
+    return UNTIL_CLOSE if declared is None else declared
 
 
-def _render(first: bytes, headers: Headers) -> bytes:
-    lines = [first, *(name + b": " + value for name, value in headers), b"", b""]
-    return b"\r\n".join(lines)
+def _render(first: bytes, headers: Headers, framing: bytes) -> bytes:
+    fields = b"".join([b"%b: %b\r\n" % pair for pair in headers])
+    return b"%b\r\n%b%b\r\n" % (first, fields, framing)
+
+
+def _framing_lines(upgrade: str | None, body: int | None) -> bytes:
+    if upgrade is not None:
+        return b"Connection: Upgrade\r\nUpgrade: %b\r\n" % upgrade.encode("latin-1")
+    return b"Transfer-Encoding: chunked\r\n" if body is None else b""
 
 
 def render_request(request: Request) -> bytes:
     """A request head for the upstream, its Host made from the destination."""
-    fields = [(b"Host", request.destination.authority.encode())]
-    fields += [pair for pair in request.headers if pair[0].lower() != b"host"]
-    if request.upgrade is not None:
-        fields += [(b"Connection", b"Upgrade"), (b"Upgrade", request.upgrade.encode("latin-1"))]
-    return _render(f"{request.method} {request.target} HTTP/1.1".encode(), tuple(fields))
+    first = f"{request.method} {request.target} HTTP/1.1\r\nHost: {request.destination.authority}"
+    return _render(first.encode(), request.headers, _framing_lines(request.upgrade, request.body))
 
 
 def render_response(response: Response, *, close: bool = False) -> bytes:
     """A response head for the client."""
-    fields = list(response.headers)
-    if response.upgrade is not None:
-        fields += [(b"Connection", b"Upgrade"), (b"Upgrade", response.upgrade.encode("latin-1"))]
-    elif close:
-        fields.append((b"Connection", b"close"))
-    first = b"HTTP/1.1 %d %b" % (response.status, response.reason)
-    return _render(first, tuple(fields))
+    lines = _framing_lines(response.upgrade, response.body)
+    if close and response.upgrade is None:
+        lines += b"Connection: close\r\n"
+    return _render(b"HTTP/1.1 %d %b" % (response.status, response.reason), response.headers, lines)

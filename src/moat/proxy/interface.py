@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from moat.core.secret import Secret
 from moat.engine.exchange import Entry, Measured
+from moat.engine.messages import Request
+from moat.engine.policy import Verdict
 from moat.engine.session import RunSession
+from moat.proxy.live import Live
 from moat.proxy.silence import IDLE_TIMEOUT
 from moat.proxy.upstream import Upstreams
 
@@ -40,11 +43,21 @@ class Leaves(Protocol):
         ...
 
 
+class Asker(Protocol):
+    """Who decides what the policy leaves to a person."""
+
+    async def ask(self, request: Request, verdict: Verdict) -> bool:
+        """Whether a request may go. Bounded in time; cancelled when the client goes away."""
+        ...
+
+
 @dataclass(slots=True)
 class Handed:
     """Everything the data path works with; `session` is replaced when the policy changes.
 
     `idle_timeout` is how many seconds an upstream may be silent while a client waits for it.
+    Without an `asker`, what would be asked is denied. `token` is what a client must show in
+    Proxy-Authorization, if it must; `live` is what is going on.
     """
 
     session: RunSession
@@ -53,6 +66,9 @@ class Handed:
     leaves: Leaves
     upstreams: Upstreams
     idle_timeout: float = IDLE_TIMEOUT
+    asker: Asker | None = None
+    token: Secret | None = None
+    live: Live = field(default_factory=Live)
     exchanges: int = 0
 
     def next_number(self) -> int:

@@ -7,6 +7,7 @@ import contextlib
 import socket
 import ssl
 import time
+from math import inf
 from typing import cast
 
 from moat import log
@@ -18,6 +19,7 @@ from moat.proxy import h1
 from moat.proxy.answers import write_problem
 from moat.proxy.driver import Play
 from moat.proxy.h1 import BadMessage, RequestHead
+from moat.proxy.h1_client import H1Client
 from moat.proxy.interface import Handed
 from moat.proxy.wire import Wire, WireClosed
 
@@ -93,12 +95,16 @@ class Conversation:
         self._fixed: Destination | None = None  # what the tunnel was opened for
         self._head: RequestHead | None = None  # what is being read or served
         self._asked: str | None = None  # what a tunnel was asked for, until something is recorded
+        self._deadline = inf  # when the client must have said something
+        self._now = asyncio.get_running_loop().time
 
     async def run(self) -> None:
         """Serve until the client has had enough, or must go; nothing it asks goes unrecorded."""
+        self._handed.live.add(self)
         try:
             await self._converse()
         finally:
+            self._handed.live.discard(self)
             if self._asked is not None:
                 with contextlib.suppress(RecordError):  # the ledger says so itself
                     self._note("CONNECT", self._asked, None, "no request came through the tunnel")
@@ -121,8 +127,9 @@ class Conversation:
         self._head = None
         raw = h1.find_head(self._client)
         if raw is None:
-            async with asyncio.timeout(HEAD_TIMEOUT):
-                raw = await h1.read_head(self._client)
+            self._deadline = self._now() + HEAD_TIMEOUT
+            raw = await h1.read_head(self._client)
+            self._deadline = inf
         if raw is not None:
             self._head = h1.parse_request(raw)
         return self._head
@@ -130,13 +137,22 @@ class Conversation:
     async def _wait_for_head(self) -> RequestHead | None:
         await self._client.drain()  # who asks on and on must also read
         if not self._client.buffer:
+            self._deadline = self._now() + IDLE_TIMEOUT
             try:
-                async with asyncio.timeout(IDLE_TIMEOUT):
-                    if not await self._client.fill():
-                        return None
+                if not await self._client.fill():
+                    return None
             except TimeoutError:
                 return None
+            self._deadline = inf
         return await self._next_head()
+
+    def check(self, now: float) -> None:
+        """Wait no longer for a client that was given its time."""
+        if now > self._deadline:
+            self._client.expire()
+
+    def judge(self) -> None:
+        """A connection between two requests is nothing that could be refused."""
 
     async def _open_tunnel(self, head: RequestHead) -> bool:
         """Answer a CONNECT. A denied destination is met too: its refusal is then readable."""
@@ -168,7 +184,9 @@ class Conversation:
             raise BadMessage("HTTP/1.0 is not spoken here", status=505)
         destination, target = self._place(head)
         self._asked = None
-        return await Play(self._handed, self._client, head, destination, target).run()
+        client = H1Client(self._client, head, destination, target)
+        await Play(self._handed, client).run()
+        return client.fit
 
     def _place(self, head: RequestHead) -> tuple[Destination, str]:
         """Where a request goes, on which its target, its Host and its tunnel must agree."""
@@ -206,7 +224,7 @@ class Conversation:
             status=status, kind="bad-request", detail=f"Moat refused a request: {reason}"
         )
         if not self._client.lost:
-            write_problem(self._client, problem, close=True)
+            write_problem(self._client, problem)
 
     def _url(self) -> str:
         """What was asked for, as far as it can be told."""

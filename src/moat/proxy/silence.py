@@ -1,78 +1,60 @@
 """How long an upstream may be silent while a client waits for it.
 
 A client waits once it has said what it had to say: while it still sends a body or a message, no
-silence counts. Between the messages of an upgraded connection nobody waits, however long.
+silence counts, nor while it does not read what is there. Between the messages of an upgraded
+connection nobody waits, however long. Times are seconds of the event loop's clock.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
-
 from moat.proxy.frames import PONG, FrameScanner, is_data
-from moat.proxy.wire import Wire
 
 # The longest that clients of model APIs are patient of themselves.
 IDLE_TIMEOUT = 600.0
 
-T = TypeVar("T")
 
+class Silence:
+    """What an exchange waits for. `reading` says since when nothing has come from the upstream,
+    None while nobody asks it for more; `said` when the client last sent something of a body."""
 
-class UpstreamSilent(Exception):
-    """The upstream has sent nothing for too long."""
+    __slots__ = ("_turns", "reading", "said")
 
+    def __init__(self) -> None:
+        self.reading: float | None = None
+        self.said = 0.0
+        self._turns: Turns | None = None
 
-class Patience:
-    """Waits for what comes from the upstream; `sent` counts the bytes that went to it."""
+    def switch(self) -> Turns:
+        """From now on the two take turns."""
+        self._turns = Turns()
+        return self._turns
 
-    def __init__(self, seconds: float, sent: Callable[[], int]) -> None:
-        self._seconds = seconds
-        self._sent = sent
-
-    async def wait(self, arrival: Callable[[], Awaitable[T]]) -> T:
-        """What arrives; asked for again when it was interrupted. Raises UpstreamSilent."""
-        while True:
-            before = self._sent()
-            try:
-                async with asyncio.timeout(self._seconds):
-                    return await arrival()
-            except TimeoutError:
-                if self._sent() == before:
-                    raise UpstreamSilent from None
+    def lasts(self, now: float) -> float:
+        """For how long the client has been waiting: 0 if it does not."""
+        if self.reading is None:
+            return 0.0
+        asked = self._turns.asked if self._turns is not None else self.said
+        return 0.0 if asked is None else now - max(self.reading, asked)
 
 
 class Turns:
     """Whose turn it is on an upgraded connection: the upstream's, once the client has asked.
 
     A ping asks for its pong, but a pong for nothing. While a message is on its way up, the client
-    does not wait yet; pings on top of it do not make it wait anew.
+    does not wait yet; pings on top of it do not make it wait anew. `asked` is when it last did,
+    None once the upstream has said something.
     """
 
-    def __init__(self, upstream: Wire, seconds: float) -> None:
-        self._upstream = upstream
-        self._seconds = seconds
-        self._clock = asyncio.get_running_loop().time
+    def __init__(self) -> None:
         self._frames = FrameScanner()
-        self._waiting_since: float | None = None
+        self.asked: float | None = None
 
-    def said(self, data: bytes) -> None:
+    def said(self, data: bytes, now: float) -> None:
         """The client has sent these bytes."""
         opcodes = self._frames.scan(data)
-        if any(map(is_data, opcodes)) or (self._waiting_since is None and opcodes - {PONG}):
-            self._waiting_since = self._clock()
+        if any(map(is_data, opcodes)) or (self.asked is None and opcodes - {PONG}):
+            self.asked = now
 
     def heard(self) -> None:
         """The upstream has sent something."""
-        self._waiting_since = None
-
-    async def watch(self) -> None:
-        """Return once the client has waited too long."""
-        while True:
-            if self._upstream.buffer:
-                self.heard()  # it is the client that does not read
-            since = self._waiting_since
-            left = self._seconds if since is None else since + self._seconds - self._clock()
-            if left <= 0:
-                return
-            await asyncio.sleep(left)
+        self.asked = None

@@ -6,12 +6,14 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from functools import partial
 
 from moat.core.addresses import is_public
 from moat.core.hosts import Destination, is_address
 from moat.engine.problem import Problem
 from moat.errors import MoatError
+from moat.proxy.h1_upstream import H1Upstream
+from moat.proxy.sides import UpstreamSide
 from moat.proxy.wire import Wire, WireClosed
 
 CONNECT_TIMEOUT = 15.0  # in all: name, address after address, TLS
@@ -31,16 +33,6 @@ class UpstreamError(Exception):
         self.problem = Problem(status=status, kind=kind, detail=detail)
 
 
-@dataclass(eq=False, slots=True)
-class Connection:
-    """One connection to one destination; `reused` if it has carried an exchange before."""
-
-    destination: Destination
-    wire: Wire
-    reused: bool = False
-    idle_since: float = field(default=0.0)
-
-
 class Upstreams:
     """Makes connections, and keeps the idle ones of one run.
 
@@ -58,40 +50,44 @@ class Upstreams:
     ) -> None:
         self._context = context
         self._connect_to = dict(connect_to or {})
-        self._idle: dict[Destination, list[Connection]] = {}
+        self._idle: dict[Destination, list[tuple[Wire, float]]] = {}
         self._sweep: asyncio.TimerHandle | None = None
 
-    async def acquire(
-        self, destination: Destination, *, local: bool = False, fresh: bool = False
-    ) -> Connection:
+    async def open(
+        self,
+        destination: Destination,
+        *,
+        local: bool = False,
+        fresh: bool = False,
+        protocol: str = "http/1.1",
+    ) -> UpstreamSide:
         """A connection ready for a request; `local` permits addresses that are not public.
 
+        With `fresh`, it is none that was used before; `protocol` is what the client speaks.
         Raises UpstreamError.
         """
-        if not fresh:
-            connection = self._take_idle(destination)
-            if connection is not None:
-                return connection
+        wire = None if fresh else self._take_idle(destination)
+        if wire is not None:
+            return H1Upstream(wire, reused=True, keep=partial(self._keep, destination))
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                return Connection(destination, await self._open(destination, local))
+                wire = await self._connect(destination, local)
         except TimeoutError:
             raise UpstreamError(
                 "upstream-timeout",
                 f"{destination} did not answer within {CONNECT_TIMEOUT:.0f} s",
                 status=504,
             ) from None
+        return H1Upstream(wire, reused=False, keep=partial(self._keep, destination))
 
-    def release(self, connection: Connection) -> None:
-        """Give a connection back that is ready for another request."""
-        idle = self._idle.setdefault(connection.destination, [])
-        if not _is_fit(connection.wire) or len(idle) >= IDLE_CONNECTIONS:
-            connection.wire.close()
+    def _keep(self, destination: Destination, wire: Wire) -> None:
+        """Keep a connection that is ready for another request."""
+        idle = self._idle.setdefault(destination, [])
+        if not _is_fit(wire) or len(idle) >= IDLE_CONNECTIONS:
+            wire.close()
             return
         loop = asyncio.get_running_loop()
-        connection.reused = True
-        connection.idle_since = loop.time()
-        idle.append(connection)
+        idle.append((wire, loop.time()))
         if self._sweep is None:
             self._sweep = loop.call_later(IDLE_SECONDS, self._close_stale)
 
@@ -100,35 +96,35 @@ class Upstreams:
         if self._sweep is not None:
             self._sweep.cancel()
         for connections in self._idle.values():
-            for connection in connections:
-                connection.wire.close()
+            for wire, _ in connections:
+                wire.close()
         self._idle.clear()
 
-    def _take_idle(self, destination: Destination) -> Connection | None:
-        idle = self._idle.get(destination, [])
+    def _take_idle(self, destination: Destination) -> Wire | None:
+        idle = self._idle.get(destination)
         while idle:
-            connection = idle.pop()
-            if _is_fresh(connection):
-                return connection
-            connection.wire.close()
+            wire, since = idle.pop()
+            if _is_fresh(wire, since):
+                return wire
+            wire.close()
         return None
 
     def _close_stale(self) -> None:
         """Nobody may ask for a destination again: its connections must not stay for ever."""
-        kept: dict[Destination, list[Connection]] = {}
+        kept: dict[Destination, list[tuple[Wire, float]]] = {}
         for destination, connections in self._idle.items():
-            for connection in connections:
-                if _is_fresh(connection):
-                    kept.setdefault(destination, []).append(connection)
+            for wire, since in connections:
+                if _is_fresh(wire, since):
+                    kept.setdefault(destination, []).append((wire, since))
                 else:
-                    connection.wire.close()
+                    wire.close()
         self._idle = kept
         self._sweep = None
         if kept:
             loop = asyncio.get_running_loop()
             self._sweep = loop.call_later(IDLE_SECONDS, self._close_stale)
 
-    async def _open(self, destination: Destination, local: bool) -> Wire:
+    async def _connect(self, destination: Destination, local: bool) -> Wire:
         wire = await self._dial(destination, local)
         if destination.scheme == "https":
             try:
@@ -198,9 +194,8 @@ def _is_fit(wire: Wire) -> bool:
     return not (wire.ended or wire.lost or wire.buffer)
 
 
-def _is_fresh(connection: Connection) -> bool:
-    idle_for = asyncio.get_running_loop().time() - connection.idle_since
-    return _is_fit(connection.wire) and idle_for < IDLE_SECONDS
+def _is_fresh(wire: Wire, since: float) -> bool:
+    return _is_fit(wire) and asyncio.get_running_loop().time() - since < IDLE_SECONDS
 
 
 async def _resolve(destination: Destination) -> list[str]:

@@ -13,7 +13,7 @@ from typing import cast
 
 # Above this many unread bytes the other side is asked to wait.
 HIGH_WATER = 256 * 1024
-_RECORDS = 64 * 1024
+_RECORD = 16 * 1024  # the most that one record of TLS holds
 # How long the other side may go on sending once we have said our last word, and fall silent.
 _LINGER_SECONDS = 30.0
 _PAUSE_SECONDS = 3.0
@@ -45,6 +45,7 @@ class Wire(asyncio.Protocol):
         self._writing_paused = False
         self._readable: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
+        self._expired = False
 
     # what the event loop calls
 
@@ -109,25 +110,36 @@ class Wire(asyncio.Protocol):
     # reading
 
     async def fill(self) -> bool:
-        """Wait until more bytes are in the buffer; False when none will come."""
+        """Wait until more bytes are in the buffer; False when none will come.
+
+        Raises TimeoutError once somebody has called `expire`.
+        """
         size = len(self.buffer)
         while len(self.buffer) == size:
             if self.ended:
                 return False
+            if self._expired:
+                raise TimeoutError
             if size and self._reading_paused:
                 return True
             self._readable = asyncio.get_running_loop().create_future()
             await self._readable
         return True
 
+    def expire(self) -> None:
+        """Let nobody wait for bytes any longer."""
+        self._expired = True
+        self._wake_reader()
+
     def take(self, limit: int | None = None) -> bytes:
         """Take up to `limit` bytes from the front of the buffer, without waiting."""
-        if limit is None or limit >= len(self.buffer):
-            data = bytes(self.buffer)
-            self.buffer.clear()
+        buffer = self.buffer
+        if limit is None or limit >= len(buffer):
+            data = bytes(buffer)
+            buffer.clear()
         else:
-            data = bytes(memoryview(self.buffer)[:limit])
-            del self.buffer[:limit]
+            data = bytes(memoryview(buffer)[:limit])
+            del buffer[:limit]
         if self._reading_paused and len(self.buffer) < HIGH_WATER // 2:
             self._resume_reading()
         return data
@@ -165,13 +177,13 @@ class Wire(asyncio.Protocol):
         if self._tls is None:
             self._transport.write(data)
             return
-        view = memoryview(data)
-        while view:
-            try:
-                view = view[self._tls.write(view) :]
-            except ssl.SSLError as error:
-                raise WireClosed(f"TLS failed: {error.reason}") from error
-        self._flush()
+        try:
+            sent = self._tls.write(data)
+            while sent < len(data):
+                sent += self._tls.write(memoryview(data)[sent:])
+        except ssl.SSLError as error:
+            raise WireClosed(f"TLS failed: {error.reason}") from error
+        self._transport.write(self._outgoing.read())
 
     async def drain(self) -> None:
         """Wait until the other side has room. Raises WireClosed."""
@@ -197,6 +209,7 @@ class Wire(asyncio.Protocol):
         reset takes from it what it has not read yet.
         """
         self.end()
+        self._expired = False
         clock = asyncio.get_running_loop().time
         until = clock() + _LINGER_SECONDS
         while not self.ended:
@@ -268,13 +281,18 @@ class Wire(asyncio.Protocol):
     def _read_records(self, limit: int | None) -> None:
         """Decrypt until the buffer holds `limit` bytes, or all there is."""
         assert self._tls is not None
+        tls, incoming, buffer = self._tls, self._incoming, self.buffer
         try:
-            while limit is None or len(self.buffer) < limit:
-                data = self._tls.read(_RECORDS)
+            while limit is None or len(buffer) < limit:
+                # To ask in vain costs an exception; what is there is more than what it holds.
+                waiting = tls.pending() or incoming.pending
+                if not waiting and not incoming.eof:
+                    return
+                data = tls.read(min(waiting, _RECORD) or 1)
                 if not data:
                     self._note_end(cut=False)
                     return
-                self.buffer += data
+                buffer += data
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLZeroReturnError:

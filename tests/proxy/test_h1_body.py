@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moat.proxy.chunks import MAX_CHUNK_LINE, ChunkScanner
 from moat.proxy.h1 import BadMessage
+from moat.proxy.h1_body import MAX_CHUNK_LINE, ChunkedBody
+from moat.proxy.wire import Wire
 from proxy.noise import NOISE
 
 BODY = (
@@ -18,23 +19,25 @@ BODY = (
 )
 
 
+DATA = b"hello0123456789\r\r\n"
+
+
 def scan(pieces: Iterable[bytes]) -> tuple[bytes, bytes, bool]:
-    """What a scanner passes on, what it leaves, and whether it is done."""
-    scanner, buffer, passed = ChunkScanner(), bytearray(), b""
+    """The data of a body, what is left behind it, and whether it came to its end."""
+    wire = Wire()
+    body, data = ChunkedBody(wire), b""
     for piece in pieces:
-        buffer += piece
-        whole = scanner.scan(buffer)
-        passed += bytes(buffer[:whole])
-        del buffer[:whole]
-    return passed, bytes(buffer), scanner.done
+        wire.data_received(piece)
+        data += body.take()
+    return data, bytes(wire.buffer), body.ended
 
 
 def test_chunks_are_followed_wherever_they_are_split() -> None:
     """In two at every place, and byte by byte; what follows the body is left."""
     whole = BODY + b"GET /"
     for cut in range(len(whole) + 1):
-        assert scan([whole[:cut], whole[cut:]]) == (BODY, b"GET /", True)
-    assert scan(bytes([byte]) for byte in whole) == (BODY, b"GET /", True)
+        assert scan([whole[:cut], whole[cut:]]) == (DATA, b"GET /", True)
+    assert scan(bytes([byte]) for byte in whole) == (DATA, b"GET /", True)
 
 
 @given(st.lists(st.binary(min_size=1, max_size=300)), st.data())
@@ -43,7 +46,7 @@ def test_any_body_is_followed_in_any_pieces(chunks: list[bytes], data: st.DataOb
     body = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
     cuts = sorted(data.draw(st.lists(st.integers(0, len(body)))))
     pieces = [body[a:b] for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True)]
-    assert scan([*pieces, b"next"]) == (body, b"next", True)
+    assert scan([*pieces, b"next"]) == (b"".join(chunks), b"next", True)
 
 
 @pytest.mark.parametrize(
@@ -96,9 +99,9 @@ def test_malformed_chunks_are_refused_and_never_finished(body: bytes) -> None:
 
 @given(st.lists(NOISE, max_size=30).map(b"".join))
 def test_only_bad_message_escapes(noise: bytes) -> None:
-    """Whatever comes in, nothing is lost, or BadMessage is raised."""
+    """Whatever comes in: no more comes out than came in, or BadMessage is raised."""
     try:
-        passed, left, _ = scan([noise, noise])
+        data, left, _ = scan([noise, noise])
     except BadMessage:
         return
-    assert passed + left == noise + noise
+    assert data in noise + noise or len(data) + len(left) < 2 * len(noise)

@@ -1,0 +1,200 @@
+"""Bodies on an HTTP/1.1 wire (RFC 9112 sections 6 and 7): data out of their framing, and into it.
+
+Nothing of the framing that came is passed on: what goes out is framed anew, so that no two
+readers can take it for different things.
+"""
+
+from __future__ import annotations
+
+import re
+
+from moat.engine.messages import Headers
+from moat.proxy.h1 import (
+    BARE_LF,
+    FRAMING_FIELDS,
+    BadMessage,
+    Chunked,
+    Framing,
+    Length,
+    UntilClose,
+    parse_field,
+)
+from moat.proxy.wire import Wire, WireClosed
+
+MAX_CHUNK_LINE = 4096
+# All the trailers of a body: they are held until their end.
+MAX_TRAILERS = 16 * 1024
+LAST_CHUNK = b"0\r\n\r\n"
+
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
+# RFC 9110 section 6.5.1: framing, routing and authentication never stand in trailers.
+_NEVER_TRAILERS = FRAMING_FIELDS | {
+    b"authorization",
+    b"connection",
+    b"cookie",
+    b"expect",
+    b"host",
+    b"proxy-authorization",
+    b"set-cookie",
+    b"te",
+    b"trailer",
+    b"upgrade",
+}
+
+
+class LengthBody:
+    """A body of a stated length. See `moat.proxy.sides.Body`."""
+
+    __slots__ = ("_left", "_wire", "ended", "trailers")
+
+    def __init__(self, wire: Wire, size: int) -> None:
+        self._wire = wire
+        self._left = size
+        self.ended = size == 0
+        self.trailers: Headers = ()
+
+    def take(self) -> bytes:
+        """What is there already."""
+        data = self._wire.take(self._left)
+        self._left -= len(data)
+        self.ended = not self._left
+        return data
+
+    async def read(self) -> bytes:
+        """The next bytes; empty at the end. Raises WireClosed when it ends early."""
+        while not self.ended:
+            if data := self.take():
+                return data
+            if not await self._wire.fill():
+                raise WireClosed("the body ended early")
+        return b""
+
+
+class RestBody:
+    """A body that ends with the connection. See `moat.proxy.sides.Body`."""
+
+    __slots__ = ("_wire", "ended", "trailers")
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self.ended = False
+        self.trailers: Headers = ()
+
+    def take(self) -> bytes:
+        """What is there already."""
+        return self._wire.take()
+
+    async def read(self) -> bytes:
+        """The next bytes; empty at the end. Raises WireClosed when the connection was cut."""
+        while not self.ended:
+            if data := self._wire.take():
+                return data
+            if not await self._wire.fill():
+                if self._wire.cut:
+                    raise WireClosed("the body was cut")
+                self.ended = True
+        return b""
+
+
+class ChunkedBody:
+    """A body in chunks. See `moat.proxy.sides.Body`."""
+
+    __slots__ = ("_left", "_parts", "_trailer_size", "_wire", "ended", "trailers")
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._left = 0  # bytes of the current chunk still to come
+        # What is due: b"size" a chunk's line, b"data", its b"end", or b"trailers".
+        self._parts = _SIZE
+        self._trailer_size = 0
+        self.ended = False
+        self.trailers: Headers = ()
+
+    def take(self) -> bytes:
+        """The data of what is there already. Raises BadMessage."""
+        wire = self._wire
+        found: list[bytes] = []
+        while not self.ended and wire.buffer:
+            if self._parts == _DATA:
+                data = wire.take(self._left)
+                self._left -= len(data)
+                found.append(data)
+                if not self._left:
+                    self._parts = _END
+            elif self._parts == _END:
+                if wire.buffer[:2] != b"\r\n"[: len(wire.buffer)]:
+                    raise BadMessage("a chunk does not end where it said")
+                if len(wire.buffer) < 2:
+                    break
+                wire.take(2)
+                self._parts = _SIZE
+            elif (line := self._line()) is None:
+                break
+            elif self._parts == _SIZE:
+                self._take_size(line)
+            else:
+                self._take_trailer(line)
+        return found[0] if len(found) == 1 else b"".join(found)
+
+    async def read(self) -> bytes:
+        """The next data; empty at the end. Raises WireClosed, or BadMessage."""
+        while not self.ended:
+            if data := self.take():
+                return data
+            if not self.ended and not await self._wire.fill():
+                raise WireClosed("the body ended early")
+        return b""
+
+    def _line(self) -> bytes | None:
+        """Take a line that is there, without its end. Raises BadMessage."""
+        buffer = self._wire.buffer
+        end = buffer.find(b"\r\n", 0, MAX_CHUNK_LINE)
+        if end >= 0:
+            return self._wire.take(end + 2)[:-2]
+        if len(buffer) >= MAX_CHUNK_LINE or BARE_LF.search(buffer):
+            raise BadMessage("a chunk line is malformed")
+        return None
+
+    def _take_size(self, line: bytes) -> None:
+        match = _CHUNK.fullmatch(line)
+        if match is None:
+            raise BadMessage("a chunk line is malformed")
+        self._left = int(match[1], 16)
+        self._parts = _DATA if self._left else _TRAILERS
+
+    def _take_trailer(self, line: bytes) -> None:
+        if not line:
+            self.ended = True
+            return
+        self._trailer_size += len(line)
+        if self._trailer_size > MAX_TRAILERS:
+            raise BadMessage(f"the trailers are larger than {MAX_TRAILERS} bytes", status=431)
+        pair = parse_field(line)
+        if pair[0].lower() in _NEVER_TRAILERS:
+            raise BadMessage(f"{pair[0].decode()} stands in a trailer")
+        self.trailers = (*self.trailers, pair)
+
+
+_SIZE, _DATA, _END, _TRAILERS = range(4)
+Incoming = LengthBody | RestBody | ChunkedBody
+
+
+def incoming(wire: Wire, framing: Framing) -> Incoming:
+    """The body that follows a head of this framing."""
+    if isinstance(framing, Chunked):
+        return ChunkedBody(wire)
+    if isinstance(framing, UntilClose):
+        return RestBody(wire)
+    return LengthBody(wire, framing.size if isinstance(framing, Length) else 0)
+
+
+def chunk(data: bytes) -> bytes:
+    """Data as one chunk."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def last_chunk(trailers: Headers) -> bytes:
+    """The end of a body in chunks."""
+    if not trailers:
+        return LAST_CHUNK
+    return b"0\r\n%b\r\n" % b"".join([b"%b: %b\r\n" % pair for pair in trailers])
