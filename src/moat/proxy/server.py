@@ -7,16 +7,19 @@ import contextlib
 import socket
 import ssl
 import time
+from functools import partial
 from math import inf
 from typing import cast
 
 from moat import log
-from moat.core.hosts import Destination, parse_host_port
+from moat.core.hosts import Destination, Scheme, parse_host_port
 from moat.engine.exchange import Entry, Measured, Outcome
+from moat.engine.names import Names
 from moat.engine.problem import Problem
 from moat.errors import RecordError
 from moat.proxy import h1
 from moat.proxy.answers import write_problem
+from moat.proxy.direct import ALERT, DirectWire
 from moat.proxy.driver import Play
 from moat.proxy.h1 import BadMessage, RequestHead
 from moat.proxy.h1_client import H1Client
@@ -39,10 +42,11 @@ class ProxyServer:
         self._servers: list[asyncio.Server] = []
         self._tasks: dict[Wire, asyncio.Task[None]] = {}
 
-    async def listen(self, listener: socket.socket) -> None:
-        """Serve a listening socket."""
+    async def listen(self, listener: socket.socket, names: Names | None = None) -> None:
+        """Serve a listening socket; with names, clients that know no proxy and were given those."""
         loop = asyncio.get_running_loop()
-        self._servers.append(await loop.create_server(self._meet, sock=listener))
+        meet = partial(self._meet, names)
+        self._servers.append(await loop.create_server(meet, sock=listener))
 
     async def close(self) -> None:
         """Stop listening, end every connection, and wait until they are recorded."""
@@ -54,10 +58,11 @@ class ProxyServer:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._handed.upstreams.close()
 
-    def _meet(self) -> asyncio.Protocol:
+    def _meet(self, names: Names | None) -> asyncio.Protocol:
         if len(self._tasks) >= MAX_CLIENTS:
             return _TurnedAway()
-        wire = Wire(on_lost=self._client_lost)
+        lost = self._client_lost
+        wire = Wire(on_lost=lost) if names is None else DirectWire(names, on_lost=lost)
         task = asyncio.get_running_loop().create_task(self._serve(wire))
         self._tasks[wire] = task
         task.add_done_callback(lambda _: self._tasks.pop(wire, None))
@@ -94,7 +99,8 @@ class Conversation:
         self._client = client
         self._fixed: Destination | None = None  # what the tunnel was opened for
         self._head: RequestHead | None = None  # what is being read or served
-        self._asked: str | None = None  # what a tunnel was asked for, until something is recorded
+        # How and for what a tunnel was asked, until something is recorded.
+        self._asked: tuple[str, str] | None = None
         self._deadline = inf  # when the client must have said something
         self._now = asyncio.get_running_loop().time
 
@@ -107,15 +113,20 @@ class Conversation:
             self._handed.live.discard(self)
             if self._asked is not None:
                 with contextlib.suppress(RecordError):  # the ledger says so itself
-                    self._note("CONNECT", self._asked, None, "no request came through the tunnel")
+                    self._note(*self._asked, None, "no request came through the tunnel")
 
     async def _converse(self) -> None:
         try:
-            head = await self._next_head()
-            if head is not None and head.method == "CONNECT":
-                if not await self._open_tunnel(head):
+            if isinstance(self._client, DirectWire):
+                if not await self._arrive(self._client):
                     return
                 head = await self._wait_for_head()
+            else:
+                head = await self._next_head()
+                if head is not None and head.method == "CONNECT":
+                    if not await self._open_tunnel(head):
+                        return
+                    head = await self._wait_for_head()
             while head is not None:
                 if not await self._serve_one(head):
                     return
@@ -162,20 +173,41 @@ class Conversation:
             raise BadMessage(f"the destination is refused: {error}") from error
         if h1.request_framing(head) != h1.NO_BODY:
             raise BadMessage("a CONNECT with a body")
-        self._asked = str(destination)
+        self._asked = head.method, str(destination)
         self._client.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         async with asyncio.timeout(HANDSHAKE_TIMEOUT):
             if not self._client.buffer and not await self._client.fill():
                 return False
             if self._client.buffer[0] == _TLS_HELLO:
-                context = self._handed.leaves.context_for(destination.host)
-                try:
-                    await self._client.start_tls(context, server_side=True)
-                except ssl.SSLError as error:
-                    self._note(head.method, str(destination), 421, f"TLS failed: {error.reason}")
-                    return False
-            else:
-                destination = Destination("http", destination.host, destination.port)
+                return await self._secure(destination, *self._asked)
+        self._fixed = Destination("http", destination.host, destination.port)
+        return True
+
+    async def _arrive(self, client: DirectWire) -> bool:
+        """Begin with a client that knows no proxy. By TLS, where it goes is said before its first
+        request; in the clear, in it."""
+        async with asyncio.timeout(HANDSHAKE_TIMEOUT):
+            if not client.buffer and not await client.fill():
+                return False
+            if client.buffer[0] != _TLS_HELLO:
+                return True
+            try:
+                destination = await client.by_hello()
+            except ValueError as error:
+                self._note("TLS", client.place, 421, f"TLS failed: {error}")
+                client.write(ALERT)
+                return False
+            self._asked = "TLS", str(destination)
+            return await self._secure(destination, *self._asked)
+
+    async def _secure(self, destination: Destination, method: str, url: str) -> bool:
+        """Shake hands in the name of a destination, to which the connection then goes."""
+        context = self._handed.leaves.context_for(destination.host)
+        try:
+            await self._client.start_tls(context, server_side=True)
+        except ssl.SSLError as error:
+            self._note(method, url, 421, f"TLS failed: {error.reason}")
+            return False
         self._fixed = destination
         return True
 
@@ -192,6 +224,8 @@ class Conversation:
         """Where a request goes, on which its target, its Host and its tunnel must agree."""
         if head.method == "CONNECT":
             raise BadMessage("a CONNECT inside a connection that is in use", status=421)
+        if self._fixed is None and isinstance(self._client, DirectWire):
+            self._fixed = self._client.by_host(_named(head, "http"))
         if self._fixed is not None:
             destination, target = self._fixed, head.target
         else:
@@ -200,13 +234,7 @@ class Conversation:
             raise BadMessage("the request target has a fragment")
         if not target.startswith("/") and not (target == "*" and head.method == "OPTIONS"):
             raise BadMessage("the request target is not a path")
-        hosts = head.all(b"host")
-        if len(hosts) != 1:
-            raise BadMessage("not exactly one Host header")
-        try:
-            named = Destination.parse(destination.scheme, hosts[0].decode("ascii"))
-        except ValueError as error:
-            raise BadMessage(f"the Host header is refused: {error}") from error
+        named = _named(head, destination.scheme)
         if named != destination:
             raise BadMessage(
                 f"the Host header says {named.authority}, the connection {destination.authority}",
@@ -241,6 +269,17 @@ class Conversation:
         entry = Entry(method, url, None, outcome, status, error=error)
         measured = Measured(started=time.time(), duration=0.0)
         self._handed.recorder.record(self._handed.next_number(), entry, measured)
+
+
+def _named(head: RequestHead, scheme: Scheme) -> Destination:
+    """What the Host header of a request names."""
+    hosts = head.all(b"host")
+    if len(hosts) != 1:
+        raise BadMessage("not exactly one Host header")
+    try:
+        return Destination.parse(scheme, hosts[0].decode("ascii"))
+    except ValueError as error:
+        raise BadMessage(f"the Host header is refused: {error}") from error
 
 
 def _split_absolute(target: str) -> tuple[Destination, str]:
