@@ -3,14 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test lint bench docs lock clean help
+.PHONY: setup demo test lint bench bench-docs docs lock clean help
 
 help:
 	@echo "make setup   a working $(BIN)/moat"
 	@echo "make demo    the main job, shown with the real Codex CLI; no key needed"
 	@echo "make test    all tests (downloads the Codex CLI once, 167 MB)"
 	@echo "make lint    ruff, mypy, import-linter"
-	@echo "make bench   performance, as ratios measured in one run"
+	@echo "make bench   performance, as ratios measured in one run (bench-docs also writes it down)"
 	@echo "make docs    check the documentation against the code"
 	@echo "make lock    renew the locked dependencies"
 	@echo "make clean   remove $(VENV), .demo and .cache"
@@ -36,6 +36,9 @@ lint: setup
 
 bench: setup
 	@$(BIN)/python -m tests.bench
+
+bench-docs: setup
+	@$(BIN)/python -m tests.bench --write
 
 docs: setup
 	$(BIN)/python -m pytest tests/docs

@@ -1,80 +1,98 @@
-"""`make bench`: what Moat costs, as ratios measured in one run.
+"""`make bench`: what Moat costs, as ratios measured in one run; `make bench-docs` writes it down.
 
     .venv/bin/python -m tests.bench --only small --quick --proxies nginx,moat
 
-measures small requests alone, in half a minute, against nginx alone.
+measures small requests alone, in half a minute, against nginx alone. The other sections are
+named by --help.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
-import platform
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 sys.path[:0] = [str(ROOT / "demo")]
 
-from tests.bench import small  # noqa: E402  # the path is set first
+from tests.bench import page, small, start  # noqa: E402  # the path is set first
+from tests.bench.bulk import bulk  # noqa: E402
+from tests.bench.events import events  # noqa: E402
 from tests.bench.measure import Pace  # noqa: E402
+from tests.bench.memory import memory  # noqa: E402
 from tests.bench.report import Result  # noqa: E402
-from tests.bench.start import bench_codex, bench_help, bench_run  # noqa: E402
-from tests.bench.targets import PROXIES, Field, field  # noqa: E402
+from tests.bench.targets import CACHE, PROXIES, Field, field  # noqa: E402
 
-_STARTS: dict[str, Callable[[], None]] = {
-    "help": bench_help,
-    "run": bench_run,
-    "codex": lambda: bench_codex(ROOT / ".cache" / "bench"),
+_PAGE = ROOT / "docs" / "reference" / "performance.md"
+_WHOLE, _QUICK = Pace(7, 1.5), Pace(3, 0.5)
+
+_STARTS: dict[str, Callable[[], Result]] = {
+    "help": start.bench_help,
+    "run": start.bench_run,
+    "codex": partial(start.bench_codex, CACHE),
 }
 _SECTIONS: dict[str, Callable[[Field, Pace], Result]] = {
     "small": small.small,
     "connections": small.connections,
+    "bulk": bulk,
+    "events": events,
+    "memory": memory,
 }
 
 
 def main() -> None:
     """Measure what is asked for, or everything."""
     asked = _arguments()
-    (ROOT / ".cache" / "bench").mkdir(parents=True, exist_ok=True, mode=0o700)
-    print(f"{platform.platform()}, Python {platform.python_version()}; medians of one run")
+    CACHE.mkdir(parents=True, exist_ok=True, mode=0o700)
+    pace = _QUICK if asked.quick else _WHOLE
+    lines = page.machine(CACHE)
+    lines.append(f"medians of {pace.rounds} rounds of {pace.seconds:g} s")
+    print("\n".join(lines), flush=True)
+    results = []
     for name in asked.only:
-        if name in _STARTS:
-            _STARTS[name]()
-    sections = {name: _SECTIONS[name] for name in asked.only if name in _SECTIONS}
-    if sections:
-        _compare(sections, asked.proxies, Pace(3, 0.5) if asked.quick else Pace(7, 2.0))
+        result = _STARTS[name]() if name in _STARTS else _compare(name, asked.proxies, pace)
+        results.append(result)
+        print(result.text(), flush=True)
+    if asked.write:
+        page.write(_PAGE, lines, results)
 
 
-def _compare(
-    sections: dict[str, Callable[[Field, Pace], Result]], proxies: list[str], pace: Pace
-) -> None:
+def _compare(name: str, proxies: Sequence[str], pace: Pace) -> Result:
+    """A section, with processes that have done nothing else before."""
     with tempfile.TemporaryDirectory() as directory, field(Path(directory), proxies) as there:
-        for reason in there.missing.values():
+        for reason in there.missing:
             print(reason)
-        gc.freeze()
         gc.disable()  # the clients' own pauses are not the proxies'
-        for section in sections.values():
-            print(section(there, pace).text(), flush=True)
-            gc.collect()
+        try:
+            return _SECTIONS[name](there, pace)
+        finally:
+            gc.enable()
 
 
 def _arguments() -> argparse.Namespace:
     names = [*_STARTS, *_SECTIONS]
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--only", metavar="NAME,…", help=f"some of {', '.join(names)}")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
     parser.add_argument("--proxies", metavar="NAME,…", help=f"some of {', '.join(PROXIES)}")
+    parser.add_argument("--write", action="store_true", help=f"put everything into {_PAGE.name}")
     asked = parser.parse_args()
+    if asked.write and (asked.only or asked.proxies):
+        parser.error("the page holds everything: --write goes without --only and --proxies")
     asked.only = _some_of(parser, asked.only, names)
     asked.proxies = _some_of(parser, asked.proxies, PROXIES)
     return asked
 
 
-def _some_of(parser: argparse.ArgumentParser, text: str | None, names: object) -> list[str]:
-    known = list(names)  # type: ignore[call-overload]
+def _some_of(parser: argparse.ArgumentParser, text: str | None, known: Sequence[str]) -> list[str]:
     wanted = known if text is None else text.split(",")
     if unknown := [name for name in wanted if name not in known]:
         parser.error(f"there is no {unknown[0]!r}: {', '.join(known)}")

@@ -19,9 +19,8 @@ from tests.bench import traffic
 from tests.bench.process import cpu_seconds
 
 # What a proxy still does once the last answer is out, such as writing its records, is its cost.
-_SETTLE_SECONDS = 0.3
+SETTLE_SECONDS = 0.3
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-_SENT = re.compile(rb'"sent":(\d+)')
 
 
 @dataclass(frozen=True)
@@ -85,6 +84,13 @@ class Client:
         """Close as clients do: without waiting for an answer."""
         self.tls.close()
 
+    def read(self) -> bytes:
+        """What came; nothing where that was TLS's own. Raises RuntimeError at the end."""
+        try:
+            return _some(self.tls)
+        except ssl.SSLWantReadError:
+            return b""
+
     def send_next(self) -> None:
         """Send a small request."""
         self._received, self._missing, self._chunked = b"", -1, False
@@ -93,10 +99,7 @@ class Client:
 
     def receive(self) -> bool:
         """Take what came; whether the answer is whole. Raises RuntimeError for a bad one."""
-        try:
-            data = _some(self.tls)
-        except ssl.SSLWantReadError:  # what came was not for us, such as a ticket
-            return False
+        data = self.read()
         if self._missing > 0:
             self._missing -= len(data)
             return self._missing == 0
@@ -136,23 +139,26 @@ def connected(target: Target, count: int) -> Iterator[list[Client]]:
 
 
 @contextlib.contextmanager
-def measured(target: Target) -> Iterator[Slice]:
+def measured(target: Target, settle: float = SETTLE_SECONDS) -> Iterator[Slice]:
     """Take time and processor time around a stretch; whoever works fills in the units."""
     taken = Slice(0, 0.0, 0.0)
     cpu, began = target.cpu(), time.perf_counter()
     yield taken
     taken.seconds = time.perf_counter() - began
-    time.sleep(_SETTLE_SECONDS)
+    time.sleep(settle)
     taken.cpu = target.cpu() - cpu
 
 
-def ask_on(target: Target, clients: Sequence[Client], seconds: float) -> Slice:
-    """Small requests on connections that stay, one after the other on each."""
+def ask_on(
+    target: Target, clients: Sequence[Client], seconds: float, *, settle: float = SETTLE_SECONDS
+) -> Slice:
+    """Small requests on connections that stay, one after the other on each, and at least one."""
     by_number = {client.tls.fileno(): client for client in clients}
-    with select.epoll() as epoll, measured(target) as taken:
+    with select.epoll() as epoll, measured(target, settle) as taken:
         until = time.perf_counter() + seconds
         for number, client in by_number.items():
             epoll.register(number, select.EPOLLIN)
+            client.tls.setblocking(False)
             client.send_next()
         waiting = len(clients)
         while waiting:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.load import Slice
+from tests.bench.report import Result, Row, Table
 
 
 def environment(home: str) -> dict[str, str]:
@@ -43,12 +44,12 @@ def interleaved(rounds: int, **measured: Callable[[], float]) -> dict[str, float
     return {name: statistics.median(values) for name, values in results.items()}
 
 
-def report(title: str, base: str, results: dict[str, float], *, unit: float, name: str) -> None:
-    """Print medians, and each as a ratio to the base."""
-    print(f"\n{title}")
-    for key, value in results.items():
-        ratio = "" if key == base else f"   {value / results[base]:6.2f} x {base}"
-        print(f"  {key:<28}{value * unit:9.1f} {name}{ratio}")
+def compared(title: str, base: str, results: Mapping[str, float]) -> Result:
+    """Seconds as a table of milliseconds, each with its ratio to the base."""
+    rows: list[Row] = []
+    for name, value in results.items():
+        rows.append((name, [value * 1000, None if name == base else value / results[base]]))
+    return Result([Table(title, ("ms", f"x {base}"), tuple(rows), digits=2)])
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,9 @@ def started(
             preexec_fn=_end_with_us,  # we have no threads
         )
     try:
-        _wait_for(port, process, log)
+        if not _serves(port, process):
+            said = log.read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"{Path(command[0]).name} does not serve its port: {said}")
         yield process.pid
     finally:
         process.terminate()
@@ -74,11 +76,10 @@ def _end_with_us() -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def _serves(port: int, process: subprocess.Popen[bytes]) -> bool:
     until = time.monotonic() + _START_SECONDS
     while time.monotonic() < until and process.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
+            return True
         time.sleep(0.05)
-    said = log.read_text(errors="replace")[-2000:]
-    raise RuntimeError(f"{process.args[0]} does not serve its port: {said}")  # type: ignore[index]
+    return False

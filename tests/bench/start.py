@@ -12,7 +12,8 @@ import threading
 import time
 from pathlib import Path
 
-from tests.bench.measure import environment, interleaved, moat, report, seconds
+from tests.bench.measure import compared, environment, interleaved, moat, seconds
+from tests.bench.report import Result
 
 from moat.runtimes.sandbox.bwrap import find_bwrap
 from moat.tools.catalogue import CODEX_CLI
@@ -20,7 +21,7 @@ from moat.tools.install import ensure_tool
 from moat.tools.progress import progress_on
 
 
-def bench_help() -> None:
+def bench_help() -> Result:
     """`moat --help` against the interpreter alone."""
     with tempfile.TemporaryDirectory() as home:
         env = environment(home)
@@ -31,10 +32,10 @@ def bench_help() -> None:
                 "moat --help": lambda: seconds(moat("--help"), env=env, stdout=subprocess.DEVNULL),
             },
         )
-    report("The command line", "python -c pass", results, unit=1000, name="ms")
+    return compared("The command line", "python -c pass", results)
 
 
-def bench_run() -> None:
+def bench_run() -> Result:
     """`moat run -- true` against bare bubblewrap."""
     with tempfile.TemporaryDirectory() as directory:
         home, workspace = Path(directory, "home"), Path(directory, "workspace")
@@ -51,10 +52,10 @@ def bench_run() -> None:
                 ),
             },
         )
-    report("An empty run, start to end", "bwrap … true", results, unit=1000, name="ms")
+    return compared("An empty run, start to end", "bwrap … true", results)
 
 
-def bench_codex(home: Path) -> None:
+def bench_codex(home: Path) -> Result:
     """From `moat codex` to the first byte Codex sends, against bare Codex."""
     tool = ensure_tool(CODEX_CLI, home=home, progress=progress_on(sys.stderr))
     with tempfile.TemporaryDirectory() as directory, FirstByte() as first:
@@ -67,7 +68,8 @@ def bench_codex(home: Path) -> None:
             "[analytics]\nenabled = false\n[features]\n"
             "api_key_model_discovery = false\nplugins = false\n"
         )
-        _grant(home, first.port)
+        grant_key(home)
+        _be_the_api(home, first.port)
         env = environment(str(home))
         bare = {
             **env,
@@ -85,11 +87,18 @@ def bench_codex(home: Path) -> None:
                 ),
             },
         )
-    report("To the first byte Codex sends", "codex exec", results, unit=1000, name="ms")
+    return compared("To the first byte Codex sends", "codex exec", results)
 
 
-def _grant(home: Path, port: int) -> None:
-    """Store a key without asking anybody, and let the API be a port of ours."""
+def _be_the_api(home: Path, port: int) -> None:
+    """Let the API be a port of ours."""
+    file = home / "config.yaml"
+    file.write_text(f'upstream:\n  connect_to: {{"api.openai.com:443": "127.0.0.1:{port}"}}\n')
+    file.chmod(0o600)
+
+
+def grant_key(home: Path) -> None:
+    """Store a key of the OpenAI API without asking anybody."""
     import datetime
 
     from moat.core.secret import Secret
@@ -98,9 +107,6 @@ def _grant(home: Path, port: int) -> None:
 
     now = datetime.datetime.now(datetime.UTC)
     Store(home / "credentials").put(Credential("openai", Secret("sk-bench"), now))
-    file = home / "config.yaml"
-    file.write_text(f'upstream:\n  connect_to: {{"api.openai.com:443": "127.0.0.1:{port}"}}\n')
-    file.chmod(0o600)
 
 
 class FirstByte:

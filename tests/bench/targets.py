@@ -27,12 +27,12 @@ PROXIES = ("nginx", "moat", "mitmproxy")
 
 @dataclass(frozen=True)
 class Field:
-    """What can be measured, in its order, by name; and what could not, with the reason."""
+    """What can be measured, in its order, by name; and why others cannot be."""
 
     targets: dict[str, Target]
-    missing: dict[str, str]
+    missing: tuple[str, ...]
 
-    def without_plain(self) -> list[Target]:
+    def one_each(self) -> list[Target]:
         """One target a proxy: Moat with the host that has a credential."""
         return [target for target in self.targets.values() if target.name != MOAT_PLAIN]
 
@@ -57,7 +57,7 @@ def field(place: Path, wanted: Sequence[str]) -> Iterator[Field]:
     behind = Behind(free_port(), certificates.server_file, certificates.ca_file)
     makers = {"nginx": _nginx, "moat": _moat, "mitmproxy": _mitmproxy}
     targets = [Target(DIRECT, behind.port, behind.roots, traffic.CREDENTIALED, traffic.KEY)]
-    missing: dict[str, str] = {}
+    missing = []
     with contextlib.ExitStack() as stack:
         command = _python("upstream", behind.port, behind.certificate)
         log = place / "upstream.log"
@@ -66,8 +66,8 @@ def field(place: Path, wanted: Sequence[str]) -> Iterator[Field]:
             try:
                 targets += makers[name](stack, place, behind)
             except NotThere as reason:
-                missing[name] = str(reason)
-        yield Field({target.name: target for target in targets}, missing)
+                missing.append(str(reason))
+        yield Field({target.name: target for target in targets}, tuple(missing))
 
 
 def _nginx(stack: contextlib.ExitStack, place: Path, behind: Behind) -> list[Target]:

@@ -52,10 +52,10 @@ _ANSWER = (
 _ANSWER_BODY = (
     b'{"id":"resp_%032x","object":"response","status":"completed","model":"gpt-5-codex","output":['
     b'{"type":"message","role":"assistant","content":[{"type":"output_text","text":"It turns a '
-    b"list of names into a table, sorted by the time each was last seen; with an empty list it gives an "
-    b"empty table and writes a line to the log. It is called from two places, both of them tests: "
-    b'number %08d and the one after it."}]}],"usage":{"input_tokens":%d,"output_tokens":61,'
-    b'"total_tokens":148},"metadata":{}}'
+    b"list of names into a table, sorted by the time each was last seen; with an empty list it "
+    b"gives an empty table and writes a line to the log. It is called from two places, both of "
+    b'them tests: number %08d and the one after it."}]}],"usage":{"input_tokens":%d,'
+    b'"output_tokens":61,"total_tokens":148},"metadata":{}}'
 )
 _EVENT = (
     b"event: response.output_text.delta\n"

@@ -93,18 +93,14 @@ class Peer:
             self._server.epoll.modify(self.fileno, wanted)
 
     def _read(self) -> None:
-        while True:
-            data = self._tls.recv(1 << 16)
-            if not data:
-                self._server.drop(self)
-                return
-            if self._awaited > len(data):  # the middle of a large body
-                self._awaited -= len(data)
-            else:
-                self._buffer += data
-                self._parse()
-            if not self._tls.pending():
-                return
+        data = self._tls.recv(1 << 16)  # a record has less: nothing of it stays behind
+        if not data:
+            self._server.drop(self)
+        elif self._awaited > len(data):  # the middle of a large body
+            self._awaited -= len(data)
+        else:
+            self._buffer += data
+            self._parse()
 
     def _parse(self) -> None:
         while self._buffer:
