@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from engine.play import ask, session
 from moat.core.hosts import HostPattern
+from moat.engine.messages import Request
+from moat.engine.policy import Policy, Rule
 from moat.engine.problem import Problem, refused_by_policy
+from moat.engine.rules import PathRule, host_rule
+from moat.engine.session import RunSession
+
+LINES = tuple(map(PathRule.parse, ("allow GET /repos/**", "deny * /admin/**")))
+
+
+def refusal(request: Request, *rules: Rule, mode: Any = "strict") -> dict[str, Any]:
+    """The document of a refusal under some rules."""
+    run = RunSession("0123456789", Policy(rules, mode), (), "moat codex")
+    problem = refused_by_policy(request, run.policy.decide(request), run)
+    document: dict[str, Any] = json.loads(problem.body())
+    assert document["status"] == problem.status == 403
+    return document
 
 
 @pytest.mark.parametrize(
@@ -22,28 +39,76 @@ from moat.engine.problem import Problem, refused_by_policy
     ],
 )
 def test_a_refusal_names_host_rule_and_cure(option: str, url: str) -> None:
-    """The command it names allows exactly what was refused."""
-    run, request = session(allow=("evil.example:1",)), ask(url)
-    problem = refused_by_policy(request, run.policy.decide(request), run)
-    document = json.loads(problem.body())
-    assert document["status"] == problem.status == 403
+    """The commands it names allow exactly what was refused."""
+    request = ask(url)
+    document = refusal(request, host_rule("evil.example:1", "option"))
     assert document["type"] == "urn:moat:problem:refused-by-policy"
     assert document["title"] == "refused by policy"
     assert document["host"] == request.destination.host
     assert document["port"] == request.destination.port
     assert document["rule"] == "deny by default"
-    assert document["run"] == run.run
-    assert document["allow"] == f"moat codex --allow-host {option}"
+    assert document["run"] == "0123456789"
+    assert document["allow"] == f"moat allow {option} --run 0123456789"
+    assert document["allow_next"] == f"moat codex --allow-host {option}"
     assert document["allow"] in document["detail"]
+    assert document["allow_next"] in document["detail"]
     assert HostPattern.parse(option).matches(request.destination)
+    assert Policy((host_rule(option, "live"),)).decide(request).allowed
+    assert Policy((host_rule(option, "option"),)).decide(request).allowed
+
+
+def test_a_refusal_names_what_was_asked_and_what_came_closest() -> None:
+    """All of it but the query, which may hold what is nobody's business."""
+    document = refusal(
+        ask("https://git.example/repos/a%20b?token=x", "DELETE"),
+        host_rule("git.example", "project", paths=LINES),
+    )
+    assert {
+        "method": "DELETE",
+        "path": "/repos/a%20b",
+        "rule": "git.example: allow GET /repos/**, deny * /admin/** (moat.yaml)",
+        "nearest_rule": "git.example: allow GET /repos/** (moat.yaml)",
+    }.items() <= document.items()
+    assert "token" not in json.dumps(document)
+    assert "DELETE https://git.example/repos/a%20b: no rule about paths" in document["detail"]
+
+
+def test_a_line_that_denied_is_named() -> None:
+    """It alone, and not all of its host's."""
+    request = ask("https://git.example/admin/x", "GET")
+    document = refusal(request, host_rule("git.example", "project", paths=LINES))
+    assert document["rule"] == "deny * /admin/** at git.example (moat.yaml)"
+
+
+def test_options_do_not_undo_what_settings_deny() -> None:
+    """So none is offered; a word during the run does."""
+    rule = host_rule("evil.example", "settings", "deny")
+    document = refusal(ask("https://evil.example/"), rule, host_rule("evil.example", "option"))
+    assert document["rule"] == "deny evil.example (config.yaml)"
+    assert document["nearest_rule"] == "allow evil.example (--allow-host)"
+    assert document["allow"] == "moat allow evil.example --run 0123456789"
+    assert "allow_next" not in document
+    assert "--allow-host" not in document["detail"]
+
+
+def test_what_was_asked_in_vain_is_said() -> None:
+    """Of a request that was left to the person."""
+    document = refusal(ask("https://evil.example/"), mode="ask")
+    assert document["rule"] == "ask by default"
+    assert "and it was not allowed when that was asked" in document["detail"]
 
 
 def test_what_cannot_be_allowed_names_no_command() -> None:
     """No option allows plain http to port 443, so none is offered."""
-    run, request = session(), ask("http://evil.example:443/")
-    document = json.loads(refused_by_policy(request, run.policy.decide(request), run).body())
-    assert "allow" not in document
+    document = refusal(ask("http://evil.example:443/"))
+    assert document.keys().isdisjoint({"allow", "allow_next"})
     assert "Ask with https." in document["detail"]
+
+
+def test_a_long_path_is_cut() -> None:
+    """Whoever sent it knows it."""
+    request = replace(ask("https://evil.example/"), target="/" + "x" * 60_000)
+    assert len(json.dumps(refusal(request))) < 3000
 
 
 def test_a_problem_leaves_out_what_is_not_known() -> None:
@@ -56,3 +121,23 @@ def test_a_problem_leaves_out_what_is_not_known() -> None:
         "detail": "a\\x1b[2J",
         "y": 1,
     }
+
+
+def test_a_problem_is_text_for_those_who_ask_for_it() -> None:
+    """The same, a line each; as safe on a screen."""
+    problem = Problem(403, "bad", "a\x1b[2J", (("x", None), ("y", 1), ("z", "é\n\r")))
+    assert b"application/problem+json" == problem.content_type() == problem.content_type("*/*")
+    assert problem.body() == problem.body("*/*")
+    assert b"text/plain; charset=utf-8" == problem.content_type("text/plain")
+    text = problem.body("text/plain").decode()
+    assert ["a\\x1b[2J", "y: 1", "z: é\\n\\x0d", ""] == text.split("\n")
+
+
+def test_a_refusal_is_read_by_who_has_no_json() -> None:
+    """What an agent sees that asks with `curl -H 'Accept: text/plain'`."""
+    run, request = session(), ask("https://evil.example/x", "GET")
+    text = refused_by_policy(request, run.policy.decide(request), run).body("text/plain").decode()
+    first, *others = text.splitlines()
+    assert first.startswith("Moat refused GET https://evil.example/x: no rule allows evil.example.")
+    assert "allow: moat allow evil.example --run 0123456789" in others
+    assert "rule: deny by default" in others

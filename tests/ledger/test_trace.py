@@ -19,8 +19,8 @@ from moat.ledger.trace import Trace, read_trace
 
 SECRET = "sk-abc/def+ghi=12?&x"
 RULE = Rule(HostPattern("api.openai.com"), "agent")
-ALLOWED = Verdict(allowed=True, reason="allowed by a rule", rule=RULE)
-DENIED = Verdict(allowed=False, reason="no rule allows a.example")
+ALLOWED = Verdict("allow", "allowed by a rule", RULE)
+DENIED = Verdict("deny", "no rule allows a.example")
 
 
 def written(*entries: Entry, measured: Measured | None = None) -> list[dict[str, Any]]:

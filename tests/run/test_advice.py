@@ -12,7 +12,7 @@ from moat.proxy.answers import ENDED, GONE
 from moat.run.advice import Advice, Watched
 
 API = "https://api.x"
-NO = Verdict(allowed=False, reason="no rule")
+NO = Verdict("deny", "no rule")
 REFUSED = Entry("GET", "https://evil.x/a?b=***", NO, "refused", 403)
 REFUSED_HTTP = Entry("GET", "http://deb.x/a", NO, "refused", 403)
 MALFORMED = Entry("GET", "http://x;id>PWNED", None, "refused", 400)
