@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moat.config.description import describe, describe_change
+from moat.config.network import NetworkRule
 from moat.config.project import (
     CodexProject,
     Project,
@@ -20,6 +21,7 @@ from moat.config.project import (
 )
 from moat.core.redact import printable
 
+LEFT = "reaches its agent's hosts and those named here; else your own network.policy holds"
 STRICT = "reaches no host besides its agent's and those named here (strict)"
 PERMISSIVE = "REACHES EVERY PUBLIC HOST, and can send there whatever it reads (permissive)"
 FULL = Project(
@@ -28,7 +30,17 @@ FULL = Project(
     dependencies=("node@22",),
     grants=("openai",),
     env={"A": "b c"},
-    network=ProjectNetwork("permissive", ("a.test", "localhost:8080", "10.0.0.1:5432")),
+    network=ProjectNetwork(
+        "permissive",
+        (
+            NetworkRule("evil.test", "deny"),
+            NetworkRule("a.test"),
+            NetworkRule("localhost:8080"),
+            NetworkRule("10.0.0.1:5432", paths=("allow GET /a", "deny * /**")),
+            NetworkRule("b.test", paths=("allow * /**",)),
+            NetworkRule("@npm"),
+        ),
+    ),
     mounts=(ProjectMount("~/data", "/data"), ProjectMount("../c d", "/c", writable=True)),
     command=("npm", "run", "a b"),
     mcp=(
@@ -50,7 +62,10 @@ FULL = Project(
 
 def test_a_project_that_asks_for_nothing_reaches_nothing() -> None:
     """The default is said as well."""
-    assert (STRICT,) == describe(Project())
+    assert (LEFT,) == describe(Project())
+    assert (STRICT,) == describe(Project(network=ProjectNetwork("strict")))
+    asking = "asks you about every host that is not named here (ask)"
+    assert (asking,) == describe(Project(network=ProjectNetwork("ask")))
 
 
 def test_everything_asked_for_is_said() -> None:
@@ -59,9 +74,15 @@ def test_everything_asked_for_is_said() -> None:
 
     assert (
         PERMISSIVE,
+        "never reaches evil.test",
         "reaches a.test",
         "reaches localhost:8080" + local,
-        "reaches 10.0.0.1:5432" + local,
+        "reaches 10.0.0.1:5432 for what the first of these allows" + local,
+        '  "allow GET /a"',
+        '  "deny * /**"',
+        "reaches b.test for what the first of these allows",
+        '  "allow * /**"',
+        "reaches @npm (the hosts of that group on this machine)",
         "mounts ~/data as /data, read-only",
         'mounts "../c d" as /c, AND CAN CHANGE IT',
         "uses the credential openai",
@@ -118,10 +139,11 @@ def test_no_change_is_no_change() -> None:
 def test_a_change_shows_what_is_new_and_what_is_gone() -> None:
     """Next to each other, in the order of the description."""
     before = Project(
-        network=ProjectNetwork("strict", ("a.test", "b.test")), mounts=(ProjectMount("a", "/a"),)
+        network=ProjectNetwork("strict", (NetworkRule("a.test"), NetworkRule("b.test"))),
+        mounts=(ProjectMount("a", "/a"),),
     )
     after = Project(
-        network=ProjectNetwork("permissive", ("a.test",)),
+        network=ProjectNetwork("permissive", (NetworkRule("a.test"),)),
         mounts=(ProjectMount("a", "/a", writable=True),),
     )
 
@@ -142,7 +164,7 @@ def test_what_belongs_together_changes_together() -> None:
     after = Project(codex=CodexProject(mcp={"a": server, "b": replace(server, args=("b",))}))
 
     assert (
-        f"  {STRICT}",
+        f"  {LEFT}",
         "  runs the MCP server a in the box: npx a",
         "    logged in with the credential x",
         "+ runs the MCP server b in the box: npx b",

@@ -127,6 +127,8 @@ GOOD = [
     *("", "---", "{}", "name: a", "agent: codex", "dependencies: [node@22, 'npm:@a/b@1']"),
     *("grants: [openai, mcp:linear]", "env: {A: '1', _b: ''}", "env:", "grants:", "mcp:"),
     *("network: {policy: permissive, rules: [a.test, '*.a.test', 'localhost:80', '[::1]:80']}",),
+    *("network: {policy: ask, rules: ['@npm', deny a.test, ' allow  b.test:80', deny @go]}",),
+    "network: {rules: [{host: a.test, rules: [allow GET /a/**, 'deny * /b']}, '*.a.test']}",
     *("network: {allow: [a.test]}", "network:", "mounts:", "codex:", "command:"),
     *("mounts: ['a:/b', '~/a:/b c:rw', '../a:/d:ro']", "mounts: [{source: 'a:b', target: /b}]"),
     *("mounts: [{source: a, target: /b, mode: rw}]", "command: [npm, '', test]"),
@@ -142,6 +144,11 @@ BAD = [
     *("grants: [A]", "grants: {a: b}", "env: [A]", "env: {A: 1}", "env: {A-B: x}", "env: {A: ~}"),
     *('env: {A: "\\0"}', "network: []", "network: {policy: no}", "network: {policy: stict}"),
     *("network: {rules: a.test}", "network: {rules: ['https://a.test']}", "network: {rules: ['']}"),
+    *("network: {rules: [permit a.test]}", "network: {rules: [allow GET /a]}"),
+    *("network: {rules: [{host: a.test}]}", "network: {rules: [{rules: [allow GET /a]}]}"),
+    *("network: {rules: [{host: a/b, rules: []}]}", "network: {rules: [{host: a, paths: []}]}"),
+    "network: {rules: [{host: a.test, rules: [GET /a]}]}",
+    "network: {rules: [{host: a.test, rules: [allow GET a]}]}",
     *("network: {rules: [], allow: []}", "network: {quux: 1}", "mounts: ['a']", "mounts: ['a:b']"),
     *("mounts: ['a:/b:rx']", "mounts: [[]]", "mounts: [~]", "mounts: [5]", "mounts: [{source: a}]"),
     *("mounts: [{source: a, target: b}]", "mounts: [{source: a, target: /b, mode: x}]"),
@@ -160,6 +167,9 @@ BAD = [
     *("codex: {config: {a: ~}}", "codex: {config: {a: [{b: ~}]}}", "codex: {config: {'': x}}"),
 ]
 ONLY_READ = [
+    *("network: {rules: ['@A']}", "network: {rules: [{host: a.test, rules: []}]}"),
+    "network: {rules: [{host: a.test, rules: [allow GET /a//b]}]}",
+    "network: {rules: [a.test, deny a.test]}",
     *("network: {rules: ['*']}", "network: {rules: ['a.test:0']}", "mounts: ['a:/b/../c']"),
     *("mounts: ['a:/b', 'c:/b']", "mcp: [{name: a, url: 'https://127.1'}]"),
     "mcp: [{name: a, url: 'http://a.test', auth: {grant: x}}]",
@@ -199,6 +209,11 @@ def test_what_no_form_can_say_only_the_reader_refuses(text: str) -> None:
             ("trust: always", True),
             ("trust: yes", False),
             ("network: {allow: 5}", False),
+            ("network: {allow: ['@npm'], policy: ask, rules: [deny a.test]}", True),
+            ("network: {groups: {npm: [a.test, 'b.test:80'], mine: []}}", True),
+            ("network: {groups: {Npm: [a.test]}}", False),
+            ("network: {groups: {npm: a.test}}", False),
+            ("network: {policy: open}", False),
         ),
         *(("network: {allow: [a.test]}", True), ("upstream: {connect_to: {'a:1': 'b:2'}}", True)),
         *(("upstream: {connect_to: [a]}", False), ("upsteam: {}", False)),
@@ -226,7 +241,8 @@ def described(schema: Any, key: str = "") -> set[str]:
 def test_every_key_is_described() -> None:
     """In a sentence, and none that is not there."""
     assert ["", *documented_keys(PROJECT)] == list(HELP)
-    assert set(HELP) | {"network.allow"} == described(SCHEMA)
+    older = {"network.allow", "network.allow[].host", "network.allow[].rules"}
+    assert set(HELP) | older == described(SCHEMA)
     assert [] == [key for key, text in HELP.items() if not re.fullmatch(r"\S.*\S\.", text)]
 
 

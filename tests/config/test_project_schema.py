@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from moat.config.network import NetworkRule
 from moat.config.project import (
     CodexProject,
     Project,
@@ -158,15 +159,124 @@ def test_what_no_program_can_be_given_is_refused(text: str) -> None:
     assert refusal(text).message.endswith("no program can be given text with a NUL in it")
 
 
-def test_network_is_strict_unless_said_otherwise() -> None:
-    """Rules come out as HostPattern writes them."""
-    text = 'network: {policy: permissive, rules: [Example.com, "*.a.test:443", "localhost:80"]}'
-
-    assert "strict" == read("network: {rules: []}").network.policy
+def test_network_has_a_policy_and_rules() -> None:
+    """Who leaves the policy out leaves it to the person; hosts come out as HostPattern writes."""
+    text = """
+network:
+  policy: permissive
+  rules:
+    - Example.com
+    - "*.a.test:443"
+    - localhost:80
+    - "@npm"
+    - deny B.test
+    - " deny  c.test:443 "
+    - deny c.test:80
+    - deny @go
+    - allow d.test
+    - host: "E.test:8443"
+      rules: ["allow  get  /a%2db/*", "deny * /**"]
+    - {host: "@github", rules: [allow GET /**]}
+"""
+    assert read("network: {rules: []}").network == ProjectNetwork()
+    for policy in ("strict", "ask", "permissive"):
+        assert policy == read(f"network: {{policy: {policy}}}").network.policy
     assert (
-        ProjectNetwork("permissive", ("example.com", "*.a.test", "localhost:80"))
+        ProjectNetwork(
+            "permissive",
+            (
+                *map(NetworkRule, ("example.com", "*.a.test", "localhost:80", "@npm")),
+                NetworkRule("b.test", "deny"),
+                NetworkRule("c.test:443", "deny"),
+                NetworkRule("c.test:80", "deny"),
+                NetworkRule("@go", "deny"),
+                NetworkRule("d.test"),
+                NetworkRule("e.test:8443", paths=("allow GET /a-b/*", "deny * /**")),
+                NetworkRule("@github", paths=("allow GET /**",)),
+            ),
+        )
         == read(text).network
     )
+
+
+@pytest.mark.parametrize(
+    ("rules", "place", "reason"),
+    [
+        ("['@Npm']", 19, "not the name of a group"),
+        ("['@']", 19, "not the name of a group"),
+        ("[a b]", 19, "is not HOST, allow HOST or deny HOST"),
+        ("[allow GET /a]", 19, "is not HOST"),
+        ("[{host: a.test}]", 19, 'the key "rules" is missing'),
+        ("[{rules: []}]", 19, 'the key "host" is missing'),
+        ("[{host: a.test, rules: []}]", 34, "no request would be allowed"),
+        ("[{host: a.test, rules: }]", 34, "no request would be allowed"),
+        ("[{host: deny a.test, rules: [allow GET /a]}]", 26, "is not a host name"),
+        ("[{host: a.test, rules: [GET /a]}]", 42, "is not allow or deny"),
+        ("[{host: a.test, rules: [allow GET /a//b]}]", 42, "more than one way"),
+        ("[{host: a.test, rules: [allow GET /a?b]}]", 42, "without its query"),
+        ("[{host: a.test, rules: [allow GET /a**]}]", 42, "whole segments"),
+        ("[{host: a.test, paths: []}]", 34, "unknown key"),
+        ("[[a.test]]", 19, "expected text or a mapping"),
+    ],
+)
+def test_a_rule_that_says_nothing_is_refused_at_its_place(
+    rules: str, place: int, reason: str
+) -> None:
+    """Down to the line about paths."""
+    message = refusal(f"network: {{rules: {rules}}}").message
+    assert message.startswith(f"f:1:{place}: ")
+    assert reason in message
+
+
+LINE = "{host: %s, rules: [allow GET /a]}"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("a.test", LINE % "a.test"),
+        (LINE % "a.test", "a.test"),
+        (LINE % "a.test", LINE % "a.test"),
+        (LINE % "a.test", "deny a.test"),
+        ("a.test", "deny a.test"),
+        ("deny a.test", "a.test"),
+        ("deny a.test", "a.test:8443"),
+        ("deny a.test:8443", "a.test:8443"),
+        ("'*.a.test'", "deny b.a.test"),
+        ("'*.a.test'", LINE % "'*.b.a.test'"),
+        ("deny *.a.test", "'*.a.test:80'"),
+        ("'@npm'", LINE % "'@npm'"),
+        ("deny @npm", "'@npm'"),
+    ],
+)
+def test_a_rule_that_another_hides_is_refused(first: str, second: str) -> None:
+    """It would protect nobody, or allow nothing, and nobody would see why."""
+    message = refusal(f"network:\n  rules:\n    - {first}\n    - {second}").message
+    assert message.startswith("f:4:7: ")
+    assert "on line 3 decides before this" in message
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("a.test", "a.test"),
+        ("'*.a.test'", "b.a.test"),
+        ("deny a.test", "deny a.test"),
+        ("b.a.test", "deny *.a.test"),
+        (LINE % "b.a.test", "'*.a.test'"),
+        (LINE % "a.test", LINE % "a.test:8443"),
+        ("'*.a.test'", LINE % "a.test"),
+        ("a.test:8443", "deny a.test"),
+        ("deny a.test:8443", "a.test"),
+        ("'@npm'", "deny @pypi"),
+        ("'@npm'", "deny a.test"),
+        (LINE % "a.test", "a.tests"),
+        ("'*.a.test'", LINE % "xa.test"),
+    ],
+)
+def test_rules_that_all_count_are_taken(first: str, second: str) -> None:
+    """The narrower one in front, other ports, the same said twice."""
+    assert 2 == len(read(f"network:\n  rules:\n    - {first}\n    - {second}").network.rules)
 
 
 @pytest.mark.parametrize("pattern", ["https://a.test", "*", "*.com", "a.*.com", "", "a.test:0"])
@@ -178,7 +288,7 @@ def test_a_wrong_rule_is_refused_at_its_place(key: str, pattern: str) -> None:
 
 def test_allow_is_the_older_name_of_rules() -> None:
     """One of them, not both."""
-    assert ("a.test",) == read("network: {allow: [a.test]}").network.rules
+    assert (NetworkRule("a.test"),) == read("network: {allow: [a.test]}").network.rules
     assert 'write "rules" alone' == refusal("network: {rules: [], allow: []}").hint
 
 
@@ -409,12 +519,13 @@ KEYS = st.sampled_from(
     [
         *("name", "agent", "dependencies", "grants", "env", "network", "mounts", "command", "mcp"),
         *("codex", "policy", "rules", "allow", "source", "target", "mode", "url", "auth", "grant"),
-        *("header", "args", "cwd", "sync_logs", "model", "config", "write_mcp_json", "x"),
+        *("host", "header", "args", "cwd", "sync_logs", "model", "config", "write_mcp_json", "x"),
     ]
 )
 SCALARS = st.sampled_from(
     [
         *("a", "codex", "strict", "permissive", "ro", "rw", "yes", "5", "~", "2024-01-01", '"\\0"'),
+        *("'@npm'", "deny a.test", "allow GET /a", "deny * /**", "'*.test'", "ask"),
         *("'https://a.test'", "'http://a.test'", "a.test", "'a:/b'", "'a:/b:rw'", "mcp:x", "1.5"),
     ]
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from moat.config.network import NetworkRule
 from moat.config.settings import Network, Settings, Upstream
 from moat.config.settings_schema import SETTINGS
 from moat.config.yaml import read_yaml
@@ -147,6 +148,49 @@ def test_allow_is_read_into_patterns() -> None:
     settings = read('network: {allow: [Example.com, "*.example.org:443", "localhost:8080"]}')
 
     assert Network(("example.com", "*.example.org", "localhost:8080")) == settings.network
+
+
+def test_policy_rules_and_groups_are_read() -> None:
+    """Rules as in moat.yaml; groups as they are written, each with hosts of its own."""
+    settings = read(
+        """
+network:
+  policy: ask
+  allow: ["@npm", example.com]
+  rules:
+    - deny evil.example
+    - {host: api.example.com, rules: [allow GET /a]}
+  groups:
+    npm: [Mirror.example.com, "mirror.example.com:8081"]
+    mine: []
+"""
+    )
+    assert settings.network == Network(
+        ("@npm", "example.com"),
+        "ask",
+        (
+            NetworkRule("evil.example", "deny"),
+            NetworkRule("api.example.com", paths=("allow GET /a",)),
+        ),
+        (("npm", ("mirror.example.com", "mirror.example.com:8081")), ("mine", ())),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("groups: {'@npm': [a.test]}", 20),
+        ("groups: {npm: a.test}", 25),
+        ("groups: {npm: ['@pypi']}", 26),
+        ("groups: {npm: [deny a.test]}", 26),
+        ("allow: [deny a.test]", 19),
+        ("allow: ['@N']", 19),
+        ("policy: open", 19),
+    ],
+)
+def test_a_wrong_group_is_refused_at_its_place(text: str, place: int) -> None:
+    """A group holds hosts, and no other group."""
+    assert refusal(f"network: {{{text}}}").message.startswith(f"f:1:{place}: ")
 
 
 @pytest.mark.parametrize("pattern", ["https://example.com", "*", "*.com", "a.*.com", "", "x:0"])

@@ -212,3 +212,21 @@ def test_any_file_is_read_or_refused(data: bytes | str) -> None:
         assert found.message.startswith("f:")
     else:
         assert isinstance(found, ScalarNode | ListNode | MapNode)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("rules: [@npm]", 'put it in quotes: "@npm"'),
+        ("a:\n  - ok\n  - @my-group # x", 'put it in quotes: "@my-group"'),
+        ("a: `x`", None),
+        ("a: @", None),
+    ],
+)
+def test_a_group_without_quotes_is_told_how_it_is_written(text: str, hint: str | None) -> None:
+    """YAML keeps the @ for itself."""
+    error = node_or_error(text.encode())
+
+    assert isinstance(error, ConfigError)
+    assert "cannot start any token" in error.message
+    assert hint == error.hint

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moat.config.network import NetworkRule
 from moat.config.project import RemoteServer
 from moat.errors import UsageError
 from moat.providers.agent import AgentServer
@@ -18,6 +19,7 @@ from moat.run.environment import PASSED_ON
 from moat.run.injections import injections_of
 from moat.run.kept import Kept
 from moat.run.plan import Wanted, build_plan
+from moat.run.policy import NetworkWanted
 from moat.runtimes.interface import Mount
 from support.plans import AGENT, CODEX, OPENAI, PLAIN
 
@@ -101,21 +103,22 @@ def test_codex_gets_what_it_needs_and_nothing_else() -> None:
 
 
 def test_rules_say_who_wanted_them() -> None:
-    """Agent, grant, option, project, settings: in this order, each under its own name."""
+    """Option, agent, grant, project, settings: in the order in which they count."""
     assert [
-        "allow api.openai.com (a grant is bound to it)",
         "allow github.com (--allow-host)",
-        "allow *.example.com:8443 (--allow-host)",
         "allow *.packages.example (moat.yaml)",
+        "allow api.openai.com (a grant is bound to it)",
         "allow localhost:3000 (moat.yaml)",
-        "allow 127.0.0.1:80 (network.allow in config.yaml)",
+        "allow 127.0.0.1:80 (config.yaml)",
     ] == rules(
         PLAIN,
         providers=(PROVIDER,),
         facts={"openai": OPENAI},
-        allow_options=("GitHub.com", "*.example.com:8443"),
-        allow_settings=("127.0.0.1:80",),
-        project_rules=("*.packages.example",),
+        network=NetworkWanted(
+            allow_options=("GitHub.com",),
+            settings_allow=("127.0.0.1:80",),
+            project_rules=(NetworkRule("*.packages.example"),),
+        ),
         servers=(AgentServer(RemoteServer("here", "http://localhost:3000/mcp")),),
     )
 
@@ -127,7 +130,7 @@ def test_rules_say_who_wanted_them() -> None:
 def test_a_host_that_is_none_is_told(text: str) -> None:
     """The option is named, and how it is written."""
     with pytest.raises(UsageError, match=r"^--allow-host: ") as caught:
-        plan(PLAIN, allow_options=(text,))
+        plan(PLAIN, network=NetworkWanted(allow_options=(text,)))
     assert "--allow-host github.com" in str(caught.value.hint)
 
 
@@ -176,10 +179,11 @@ def test_a_plan_changes_nothing_it_was_given() -> None:
     assert {"TERM": "xterm"} == environ
 
 
-def test_deny_is_the_default(tmp_path: Path) -> None:
-    """Only a project that says so is let out without a rule."""
-    assert not plan(PLAIN).policy.permissive
-    assert plan(PLAIN, permissive=True).policy.permissive
+def test_deny_is_the_default() -> None:
+    """Only who says so is let out without a rule."""
+    assert plan(PLAIN).policy.mode == "strict"
+    open_to_all = NetworkWanted(project_policy="permissive")
+    assert plan(PLAIN, network=open_to_all).policy.mode == "permissive"
 
 
 def test_the_rest_is_passed_through() -> None:

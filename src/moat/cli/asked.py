@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from moat.config.network import NetworkPolicy
     from moat.providers.agent import AgentWanted
 
 
@@ -22,6 +23,7 @@ class Asked:
     task: AgentWanted | None = None
     grants: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
+    policy: NetworkPolicy | None = None
     env: tuple[str, ...] = ()
     mounts: tuple[str, ...] = ()
     name: str | None = None

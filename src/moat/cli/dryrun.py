@@ -12,6 +12,9 @@ from moat.run.plan import Plan
 from moat.runtimes.interface import HOME, WORKSPACE
 from moat.version import __version__
 
+# What becomes of a request that no rule is about.
+DEFAULTS = {"strict": "deny", "ask": "ask", "permissive": "allow"}
+
 
 def plan_document(plan: Plan) -> dict[str, Any]:
     """A plan as data; of the environment the names alone, as the person may have put keys there."""
@@ -42,7 +45,8 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "environment": sorted(plan.environment),
         "grants": list(plan.grants),
         "policy": {
-            "default": "allow" if plan.policy.permissive else "deny",
+            "mode": plan.policy.mode,
+            "default": DEFAULTS[plan.policy.mode],
             "rules": [str(rule) for rule in plan.policy.rules],
         },
         "injections": [
@@ -87,7 +91,7 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
     yield f"environment  {' '.join(document['environment'])}"
     yield f"grants       {' '.join(document['grants']) or '-'}"
     policy = document["policy"]
-    yield f"policy       {policy['default']} by default"
+    yield f"policy       {policy['mode']}: {policy['default']} by default"
     for rule in policy["rules"]:
         yield f"             {rule}"
     for item in document["injections"]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moat.cli.asked import Asked
+from moat.cli.network import wanted_network
 from moat.cli.options import Context
 from moat.cli.output import say
 from moat.cli.places import guarded_places
@@ -49,8 +50,7 @@ def gather(context: Context, asked: Asked) -> Wanted:
         workspace=workspace,
         command=asked.command,
         agent_name=asked.agent,
-        allow_options=asked.allow,
-        allow_settings=context.settings.network.allow,
+        network=wanted_network(context, asked, opened, workspace),
         upstream=context.settings.upstream,
         environ=os.environ,
         terminal=_terminal_size() if asked.terminal and not asked.dry_run else None,
@@ -75,8 +75,6 @@ def gather(context: Context, asked: Asked) -> Wanted:
             wanted,
             name=wanted.name or project.name,
             project_env=project.env,
-            project_rules=project.network.rules,
-            permissive=project.network.policy == "permissive",
             protected=(opened.file.name,) if opened else (),
         )
     return _with_grants(context, asked, opened, wanted)

@@ -20,6 +20,7 @@ COMMANDS = {
     "list": "list runs",
     "logs": "show what a run printed",
     "trace": "show the network requests of a run",
+    "policy": "show the groups of hosts that rules can name",
     "doctor": "check that this machine is ready",
     "version": "show versions",
 }

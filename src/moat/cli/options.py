@@ -81,7 +81,12 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--allow-host",
         **several,
         metavar="HOST[:PORT]",
-        help="let the run reach a host, or *.DOMAIN; may be repeated",
+        help="let the run reach a host, *.DOMAIN, or a @GROUP of hosts; may be repeated",
+    )
+    parser.add_argument(
+        "--policy",
+        choices=("strict", "ask", "permissive"),
+        help="what no rule is about is refused, asked about, or let through",
     )
     parser.add_argument(
         "-e",
@@ -115,6 +120,7 @@ def asked_of(args: argparse.Namespace, **more: Any) -> Asked:
         workspace=args.workspace,
         grants=tuple(args.grant),
         allow=tuple(args.allow_host),
+        policy=args.policy,
         env=tuple(args.env),
         mounts=tuple(args.mount),
         name=args.name,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
+from moat.config.network import NetworkRule
 from moat.config.project import Project, ProjectMount, RemoteServer, StdioServer
 from moat.config.shown import in_quotes, shown, value_shown
 from moat.core.hosts import Destination, HostPattern
@@ -61,13 +62,33 @@ def _groups(project: Project) -> list[tuple[Entry, ...]]:
     return [tuple(entries) for entries in sorts]
 
 
+_POLICIES = {
+    None: "reaches its agent's hosts and those named here; else your own network.policy holds",
+    "strict": "reaches no host besides its agent's and those named here (strict)",
+    "ask": "asks you about every host that is not named here (ask)",
+    "permissive": "REACHES EVERY PUBLIC HOST, and can send there whatever it reads (permissive)",
+}
+
+
 def _network(project: Project) -> Iterator[Entry]:
-    if project.network.policy == "permissive":
-        yield _entry("REACHES EVERY PUBLIC HOST, and can send there whatever it reads (permissive)")
-    else:
-        yield _entry("reaches no host besides its agent's and those named here (strict)")
+    yield _entry(_POLICIES[project.network.policy])
     for rule in project.network.rules:
-        yield _entry(f"reaches {shown(rule)}{_whose(HostPattern.parse(rule))}")
+        yield _rule(rule)
+
+
+def _rule(rule: NetworkRule) -> Entry:
+    if rule.action == "deny":
+        return _entry(f"never reaches {shown(rule.host)}")
+    if rule.group:
+        whose = " (the hosts of that group on this machine)"
+    else:
+        whose = _whose(HostPattern.parse(rule.host))
+    if not rule.paths:
+        return _entry(f"reaches {shown(rule.host)}{whose}")
+    entry = _entry(f"reaches {shown(rule.host)} for what the first of these allows{whose}")
+    for line in rule.paths:
+        entry += _entry(f"  {in_quotes(line)}")
+    return entry
 
 
 def _mount(mount: ProjectMount) -> Entry:

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-NetworkPolicy = Literal["strict", "permissive"]
+from moat.config.network import NetworkPolicy, NetworkRule
 
 
 @dataclass(frozen=True)
 class ProjectNetwork:
     """What runs of the project may reach."""
 
-    policy: NetworkPolicy = "strict"
-    """`strict` refuses what no rule names; `permissive` lets every public host through."""
-    rules: tuple[str, ...] = ()
-    """Hosts, each as HostPattern writes it."""
+    policy: NetworkPolicy | None = None
+    """None leaves it to the person's settings."""
+    rules: tuple[NetworkRule, ...] = ()
+    """The first that is about a host decides."""
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,13 @@ HELP = {
     "grants": "The credentials runs use, by the names `moat grant` knows, such as openai.",
     "env": "Environment variables of the box. No place for secrets: use grants.",
     "network": "What runs may reach.",
-    "network.policy": "strict: the hosts named in rules. permissive: every public host.",
-    "network.rules": "Hosts runs may reach: example.com, localhost:8080 or *.example.org.",
+    "network.policy": "What no rule is about: strict refuses it, ask asks the person, permissive "
+    "lets every public host through.",
+    "network.rules": "Hosts runs may reach: example.com, localhost:8080, *.example.org, a group "
+    "such as @npm, or deny and one of these. The first that is about a host decides.",
+    "network.rules[].host": "The host, or the group of hosts.",
+    "network.rules[].rules": "Requests to it, such as allow GET /repos/** or deny * /admin/**. The "
+    "first that fits decides; what none fits is denied.",
     "mounts": "Files and directories of the host that runs see: SOURCE:TARGET, read-only, or "
     "SOURCE:TARGET:rw.",
     "mounts[].source": "A path on the host: absolute, beginning with ~/, or relative to the "

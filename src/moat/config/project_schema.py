@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from moat.config.network_schema import POLICY, RULES
 from moat.config.nodes import Node, fault, place_of, quoted
 from moat.config.project import (
     CodexProject,
@@ -31,7 +32,7 @@ from moat.config.schema import (
     Text,
     WordsOf,
 )
-from moat.config.texts import HOST_PATTERN, like
+from moat.config.texts import like
 from moat.core.hosts import Destination
 
 Mode = Literal["ro", "rw"]
@@ -206,7 +207,7 @@ PROJECT = Checked(
             "env": _ENV,
             "network": Record(
                 ProjectNetwork,
-                {"policy": Choice(("strict", "permissive")), "rules": ListOf(HOST_PATTERN)},
+                {"policy": POLICY, "rules": RULES},
                 older={"allow": "rules"},
             ),
             "mounts": ListOf(_MOUNT, unique="target"),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from moat.config.network import NetworkPolicy, NetworkRule
 from moat.config.paths import Home
 from moat.errors import ConfigError
 from moat.files import open_trusted_file
@@ -35,7 +36,15 @@ class Network:
     """What runs may reach."""
 
     allow: tuple[str, ...] = ()
-    """What every run may reach besides the agent's own hosts, each as HostPattern writes it."""
+    """What every run may reach besides the agent's own hosts: hosts, each as HostPattern writes
+    it, and groups. It comes after every other rule."""
+    policy: NetworkPolicy | None = None
+    """How runs meet what no rule is about, and the most open a project may ask for; None is
+    strict, and leaves a project its choice."""
+    rules: tuple[NetworkRule, ...] = ()
+    """What holds for every run: these come before what options, projects and agents say."""
+    groups: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Names of groups, without @, and their hosts; `dict()` takes it as it is."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from moat.config.network_schema import GROUP_NAME, HOST, POLICY, RULES
 from moat.config.nodes import quoted
 from moat.config.schema import Choice, Integer, ListOf, MapOf, Record, Text
 from moat.config.settings import HostPort, Network, Settings, Upstream
@@ -45,6 +46,10 @@ def _upstream(*, connect_to: Mapping[HostPort, HostPort] | None = None, **others
     return Upstream(connect_to=tuple((connect_to or {}).items()), **others)
 
 
+def _network(*, groups: Mapping[str, tuple[str, ...]] | None = None, **others: Any) -> Network:
+    return Network(groups=tuple((groups or {}).items()), **others)
+
+
 _HOST_PORT = Text(parse_host_port)
 
 SETTINGS = Record(
@@ -58,7 +63,15 @@ SETTINGS = Record(
                 "idle_timeout": Integer(1, 86_400),
             },
         ),
-        "network": Record(Network, {"allow": ListOf(HOST_PATTERN)}),
+        "network": Record(
+            _network,
+            {
+                "policy": POLICY,
+                "allow": ListOf(HOST),
+                "rules": RULES,
+                "groups": MapOf(GROUP_NAME, ListOf(HOST_PATTERN)),
+            },
+        ),
         "trust": Choice(("ask", "always")),
     },
 )

@@ -52,10 +52,18 @@ def read_yaml(data: bytes, *, name: str) -> Node:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(name, mark.line + 1, mark.column + 1) if mark else Place(name, 1, 1)
-        raise fault(place, f"not valid YAML: {error.problem or error.context}") from None
+        reason = f"not valid YAML: {error.problem or error.context}"
+        raise fault(place, reason, hint=_group_hint(text, place)) from None
     # The last two come from the scanner in Python, for one from "\UFFFFFFFF".
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise fault(Place(name, 1, 1), f"not valid YAML: {error}") from None
+
+
+def _group_hint(text: str, place: Place) -> str | None:
+    """What to do where YAML stumbles over the @ of a group of hosts."""
+    line = "".join(_LINE_BREAK.split(text)[place.line - 1 : place.line])
+    group = re.match("@[a-z0-9-]+", line[place.column - 1 :])
+    return f"put it in quotes: {quoted(group[0])}" if group else None
 
 
 def _decode(data: bytes, name: str) -> str:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from moat.config.settings import Upstream
 from moat.core.hosts import HostPattern
 from moat.engine.inject import Injection
-from moat.engine.policy import Policy, Rule
+from moat.engine.policy import Policy
 from moat.errors import UsageError
 from moat.run.environment import SYSTEM_PATH, box_environment
 from moat.run.injections import check_servers, destination_of, injections_of
+from moat.run.policy import NetworkWanted, build_policy
 from moat.runtimes.interface import Mount
 
 if TYPE_CHECKING:  # none of it is needed to run a plain command
@@ -63,16 +64,13 @@ class Wanted:
     agent: AgentSetup | None = None
     agent_name: str | None = None
     tools: tuple[InstalledTool, ...] = ()
-    allow_options: tuple[str, ...] = ()
-    allow_settings: tuple[str, ...] = ()
+    network: NetworkWanted = field(default_factory=NetworkWanted)
     name: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
     kept: tuple[Kept, ...] = ()
     servers: tuple[AgentServer, ...] = ()
     project_env: Mapping[str, str] = field(default_factory=dict)
-    project_rules: tuple[str, ...] = ()
-    permissive: bool = False
     protected: tuple[str, ...] = ()
     mcp_json: bytes | None = None
 
@@ -122,7 +120,12 @@ def build_plan(run: str, wanted: Wanted) -> Plan:
         )
     injections = injections_of(wanted.providers, wanted.facts)
     check_servers(wanted.servers, injections)
-    policy = Policy(tuple(_rules(wanted, injections)), permissive=wanted.permissive)
+    policy = build_policy(
+        wanted.network,
+        agent=wanted.agent.hosts if wanted.agent else (),
+        grants=(injection.pattern for injection in injections),
+        servers=map(_pattern_of, wanted.servers),
+    )
     tool_path = [f"{tool.target}/{folder}" for tool in wanted.tools for folder in tool.path]
     return Plan(
         run=run,
@@ -156,28 +159,6 @@ def build_plan(run: str, wanted: Wanted) -> Plan:
     )
 
 
-def _rules(wanted: Wanted, injections: Iterable[Injection]) -> Iterable[Rule]:
-    if wanted.agent:
-        for pattern in wanted.agent.hosts:
-            yield Rule(pattern, "agent")
-    for injection in injections:
-        yield Rule(injection.pattern, "grant")
-    for text in wanted.allow_options:
-        yield Rule(_pattern(text), "option")
-    for text in wanted.project_rules:
-        yield Rule(HostPattern.parse(text), "project")
-    for entry in wanted.servers:
-        place = destination_of(entry.server.url)
-        yield Rule(HostPattern(place.host, place.port), "project")
-    for text in wanted.allow_settings:
-        yield Rule(HostPattern.parse(text), "settings")
-
-
-def _pattern(text: str) -> HostPattern:
-    try:
-        return HostPattern.parse(text)
-    except ValueError as error:
-        raise UsageError(
-            f"--allow-host: {error}",
-            hint="write HOST, HOST:PORT or *.DOMAIN, such as --allow-host github.com",
-        ) from None
+def _pattern_of(entry: AgentServer) -> HostPattern:
+    place = destination_of(entry.server.url)
+    return HostPattern(place.host, place.port)

@@ -1,0 +1,81 @@
+"""What a run is to reach, by options, project and settings; groups of hosts are looked up here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from moat.cli.asked import Asked
+from moat.cli.options import Context
+from moat.cli.output import say
+from moat.cli.project import Opened
+from moat.config.network import NetworkRule
+from moat.config.paths import Home
+from moat.config.settings import Settings
+from moat.core.hosts import HostPattern
+from moat.run.policy import NetworkWanted
+
+if TYPE_CHECKING:
+    from moat.run.groups import Groups
+
+
+def wanted_network(
+    context: Context, asked: Asked, opened: Opened | None, workspace: Path
+) -> NetworkWanted:
+    """All that was said of the network. Raises MoatError for a group that cannot be looked up."""
+    settings = context.settings.network
+    project = opened.project.network if opened else None
+    rules = project.rules if project else ()
+    if opened and not opened.agreed and any(rule.group is not None for rule in rules):
+        # Nothing is asked of this machine's programs on behalf of what nobody agreed to.
+        say("note: the groups of hosts in moat.yaml are looked up once it is agreed to")
+        rules = tuple(rule for rule in rules if rule.group is None)
+    own = (*settings.rules, *map(NetworkRule, (*settings.allow, *asked.allow)))
+    wanted = NetworkWanted(
+        policy=asked.policy,
+        allow_options=asked.allow,
+        project_policy=project.policy if project else None,
+        project_rules=rules,
+        settings_policy=settings.policy,
+        settings_rules=settings.rules,
+        settings_allow=settings.allow,
+        groups=_look_up(context, opened, workspace, own, rules),
+    )
+    if wanted.is_held_back and asked.policy is None:
+        say(
+            f"note: moat.yaml asks for the policy {wanted.project_policy}, and your config.yaml "
+            f"for {wanted.settings_policy}, which holds"
+        )
+    return wanted
+
+
+def find_groups(home: Home, settings: Settings, workspace: Path) -> Groups:
+    """The groups of hosts there are; no program is asked that a run could have changed."""
+    from moat.run.groups import Groups  # here, as most runs name no group
+    from moat.run.record import list_runs
+
+    changeable = {workspace, *(Path(record.workspace) for record in list_runs(home.runs))}
+    return Groups(dict(settings.network.groups), environ=os.environ, changeable=changeable)
+
+
+def _look_up(
+    context: Context,
+    opened: Opened | None,
+    workspace: Path,
+    own: Iterable[NetworkRule],
+    rules: Iterable[NetworkRule],
+) -> dict[str, tuple[HostPattern, ...]]:
+    """The hosts of every group that is named."""
+    names = {rule.group for rule in own if rule.group is not None}
+    said = [(number, rule.group) for number, rule in enumerate(rules) if rule.group is not None]
+    if not names and not said:
+        return {}
+    groups = find_groups(context.home, context.settings, workspace)
+    found = {name: groups.find(name).hosts for name in sorted(names)}
+    for number, name in said:
+        with opened.told_at("network", "rules", number) if opened else contextlib.nullcontext():
+            found[name] = groups.find(name).hosts
+    return found
