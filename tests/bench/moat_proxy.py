@@ -17,6 +17,7 @@ from typing import Any
 
 from tests.bench import traffic
 
+from moat.config.network import NetworkRule
 from moat.config.settings import Upstream
 from moat.core.secret import Secret
 from moat.pki.bundle import ensure_ca_pem
@@ -26,7 +27,8 @@ from moat.providers.registry import get_provider
 from moat.run.advice import Watched
 from moat.run.grants import OpenedGrants
 from moat.run.plan import Plan, Wanted, build_plan
-from moat.run.steps import proxied, traced
+from moat.run.policy import NetworkWanted
+from moat.run.steps import handed_of, proxied, traced
 from moat.run.tls import LazyTls
 from moat.vault.credential import Facts
 
@@ -34,15 +36,16 @@ PLACEHOLDER = OPENAI_API_KEY_PLACEHOLDER
 """What a client in the box has in the place of the key."""
 
 # A project's list, among which the host without a credential is one of the last.
-_ALLOWED = (
-    "github.com",
-    "*.githubusercontent.com",
-    "codeload.github.com",
-    "docs.example.com",
-    "*.internal.example.com",
-    "mcp.example.com:8443",
-    traffic.PLAIN,
-    "status.example.com",
+_RULES = (
+    NetworkRule("uploads.example.com", "deny"),
+    NetworkRule("github.com"),
+    NetworkRule("*.githubusercontent.com"),
+    NetworkRule("codeload.github.com"),
+    NetworkRule("docs.example.com"),
+    NetworkRule("*.internal.example.com"),
+    NetworkRule("mcp.example.com:8443"),
+    NetworkRule(traffic.PLAIN),
+    NetworkRule("status.example.com"),
 )
 
 
@@ -90,7 +93,7 @@ def _plan(place: Path, upstream: Upstream) -> Plan:
             command_line="moat run",
             providers=(openai,),
             facts={openai.grant_ref: Facts("openai", datetime.datetime.now(datetime.UTC))},
-            project_rules=_ALLOWED,
+            network=NetworkWanted(project_rules=_RULES),
         ),
     )
 
@@ -103,7 +106,7 @@ async def _serve(place: Path, plan: Plan, port: int) -> None:
     listener = socket.create_server(("127.0.0.1", port), backlog=1024)
     box: Any = SimpleNamespace(listener=listener)
     with traced(directory, grants) as trace:
-        async with proxied(box, plan, grants, Watched(trace), tls):
+        async with proxied(box, handed_of(plan, grants, Watched(trace), tls)):
             gc.freeze()
             hosts = sorted({item.pattern.host for item in plan.injections})
             await asyncio.get_running_loop().run_in_executor(None, tls.warm, hosts)
