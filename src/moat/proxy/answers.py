@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from moat.engine.messages import Response
+from moat.engine.messages import Response, get_all
 from moat.engine.problem import Problem
 from moat.proxy.h1 import render_response
 from moat.proxy.sides import ClientSide
@@ -15,9 +15,10 @@ BROKEN = Problem(status=500, kind="moat-failed", detail="Moat failed; its log sa
 
 
 def answer_problem(client: ClientSide, problem: Problem) -> None:
-    """Answer a request with a problem of our own. Raises WireClosed."""
-    body = problem.body()
-    response = _head(problem, len(body))
+    """Answer a request with a problem of our own, as its client wants it. Raises WireClosed."""
+    wanted = b",".join(get_all(client.request.headers, b"accept")).decode("latin-1")
+    body = problem.body(wanted)
+    response = _head(problem, len(body), wanted)
     if client.request.method == "HEAD":
         client.start(Response(response.status, response.headers, response.reason), end=True)
     else:
@@ -30,11 +31,11 @@ def write_problem(client: Wire, problem: Problem) -> None:
     client.write(render_response(_head(problem, len(body)), close=True) + body)
 
 
-def _head(problem: Problem, size: int) -> Response:
+def _head(problem: Problem, size: int, wanted: str = "") -> Response:
     return Response(
         problem.status,
         (
-            (b"Content-Type", b"application/problem+json"),
+            (b"Content-Type", problem.content_type(wanted)),
             (b"Content-Length", b"%d" % size),
             (b"Cache-Control", b"no-store"),
         ),

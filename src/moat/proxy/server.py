@@ -15,6 +15,7 @@ from moat import log
 from moat.core.hosts import Destination, Scheme, parse_host_port
 from moat.engine.exchange import Entry, Measured, Outcome
 from moat.engine.names import Names
+from moat.engine.paths import canonical_target
 from moat.engine.problem import Problem
 from moat.errors import RecordError
 from moat.proxy import h1
@@ -234,6 +235,10 @@ class Conversation:
             raise BadMessage("the request target has a fragment")
         if not target.startswith("/") and not (target == "*" and head.method == "OPTIONS"):
             raise BadMessage("the request target is not a path")
+        try:
+            target = canonical_target(target)  # one spelling, judged and sent
+        except ValueError as error:
+            raise BadMessage(f"the request target is refused: {error}") from error
         named = _named(head, destination.scheme)
         if named != destination:
             raise BadMessage(
