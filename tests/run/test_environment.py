@@ -6,15 +6,20 @@ from collections.abc import Mapping
 
 import pytest
 
+from moat.core.hosts import HostPattern
 from moat.engine.policy import Policy
+from moat.engine.rules import Rule
 from moat.errors import UsageError
+from moat.pki.pack import JAVA_OPTIONS, TRUST_VARIABLES
 from moat.run.environment import RESERVED, box_environment
 
 HELD = {"OPENAI_API_KEY": "sk-placeholder"}
 
 
 def environment(
-    project: Mapping[str, str] | None = None, options: Mapping[str, str] | None = None
+    project: Mapping[str, str] | None = None,
+    options: Mapping[str, str] | None = None,
+    *rules: Rule,
 ) -> dict[str, str]:
     return box_environment(
         {"TERM": "xterm", "SECRET": "x"},
@@ -22,7 +27,7 @@ def environment(
         project=project or {},
         options=options or {},
         path=["/bin"],
-        policy=Policy(),
+        policy=Policy(rules),
     )
 
 
@@ -40,3 +45,30 @@ def test_what_is_moats_cannot_be_set(name: str) -> None:
         environment({name: "x"})
     with pytest.raises(UsageError, match=rf"^the variable {name} "):
         environment({}, {name: "x"})
+
+
+def test_the_whole_pack_is_moats() -> None:
+    """All but one variable that leads to the proxy are refused; that one is a list of options, of
+    which the last count: the project's come first, and those typed in their place."""
+    assert {JAVA_OPTIONS} == set(TRUST_VARIABLES) - RESERVED
+    ours = environment()[JAVA_OPTIONS]
+    assert f"-Xmx1g {ours}" == environment({JAVA_OPTIONS: "-Xmx1g"})[JAVA_OPTIONS]
+    assert (
+        f"-Xmx2g {ours}"
+        == environment({JAVA_OPTIONS: "-Xmx1g"}, {JAVA_OPTIONS: "-Xmx2g"})[JAVA_OPTIONS]
+    )
+
+
+def test_whatever_is_set_cannot_be_set_otherwise() -> None:
+    """But for Java's options, the terminal's and the language, nothing that a box has is a
+    project's to change, so that none of it is changed unseen."""
+    assert environment().keys() - RESERVED == {JAVA_OPTIONS, "LANG", "TERM", *HELD}
+
+
+def test_a_service_of_the_host_is_reached_by_the_proxy() -> None:
+    """Its name no longer means the box, to any tool; one that is denied still does."""
+    named = HostPattern.parse("localhost:3000")
+    made = environment({}, {}, Rule(named, "option"))
+    assert "127.0.0.1,::1" == made["NO_PROXY"] == made["no_proxy"]
+    assert made[JAVA_OPTIONS].endswith("-Dhttp.nonProxyHosts=127.0.0.1|[::1]")
+    assert environment() == environment({}, {}, Rule(named, "settings", "deny"))

@@ -25,21 +25,32 @@ from support.plans import AGENT, CODEX, OPENAI, PLAIN
 
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 PROXY = "http://127.0.0.1:3128"
+JAVA_OPTIONS = (
+    "-Djavax.net.ssl.trustStore=/etc/ssl/certs/java/cacerts -Djavax.net.ssl.trustStoreType=PKCS12 "
+    "-Dhttp.proxyHost=127.0.0.1 -Dhttp.proxyPort=3128 "
+    "-Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort=3128 "
+    "-Dhttp.nonProxyHosts=localhost|127.0.0.1|[::1]"
+)
 ENVIRONMENT = {
     "ALL_PROXY": PROXY,
+    "AWS_CA_BUNDLE": CA_BUNDLE,
     "CARGO_HTTP_CAINFO": CA_BUNDLE,
     "CODEX_CA_CERTIFICATE": CA_BUNDLE,
     "CURL_CA_BUNDLE": CA_BUNDLE,
     "DENO_CERT": CA_BUNDLE,
+    "GIT_HTTP_PROXY_AUTHMETHOD": "basic",
     "GIT_SSL_CAINFO": CA_BUNDLE,
     "GIT_TERMINAL_PROMPT": "0",
+    "HEX_CACERTS_PATH": CA_BUNDLE,
     "HOME": "/home/agent",
     "HTTPS_PROXY": PROXY,
     "HTTP_PROXY": PROXY,
+    "JAVA_TOOL_OPTIONS": JAVA_OPTIONS,
     "LANG": "C.UTF-8",
     "LOGNAME": "agent",
     "MOAT": "1",
     "NODE_EXTRA_CA_CERTS": CA_BUNDLE,
+    "NODE_USE_ENV_PROXY": "1",
     "NO_PROXY": "localhost,127.0.0.1,::1",
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "PIP_CERT": CA_BUNDLE,

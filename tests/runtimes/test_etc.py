@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from moat.runtimes.etc import etc_files
-from moat.runtimes.interface import CA_BUNDLE
+from moat.pki.pack import TRUST_LINKS, trust_files
+from moat.runtimes.etc import ETC_MADE, etc_files
+from moat.runtimes.interface import CA_BUNDLE, JAVA_STORE
 
-CA = b"-----BEGIN CERTIFICATE-----\n"
+CA = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
 
 def test_they_name_the_box_and_not_the_host() -> None:
@@ -18,10 +19,18 @@ def test_they_name_the_box_and_not_the_host() -> None:
         "hosts": b"127.0.0.1\tlocalhost moat\n::1\tlocalhost\n",
         "nsswitch.conf": b"passwd: files\ngroup: files\nhosts: files\nservices: files\n",
         "resolv.conf": b"# Names are resolved by Moat's proxy; there is no resolver in the box.\n",
-        "ssl/certs/ca-certificates.crt": CA,
+        **trust_files(CA),
     }
 
 
-def test_the_bundle_is_where_every_tool_is_told_to_look() -> None:
-    """The variables of a run name the file that is made here."""
-    assert CA_BUNDLE.removeprefix("/etc/") in etc_files(CA)
+def test_the_pack_is_where_every_tool_is_told_to_look() -> None:
+    """The variables of a run name files that are made here."""
+    for path in (CA_BUNDLE, JAVA_STORE):
+        assert path.removeprefix("/etc/") in etc_files(CA)
+
+
+def test_whatever_is_made_is_mounted() -> None:
+    """Each by its name, and nothing that is not made; links lead to what is."""
+    assert set(ETC_MADE) == etc_files(CA).keys()
+    assert set(TRUST_LINKS.values()) <= set(ETC_MADE)
+    assert not TRUST_LINKS.keys() & set(ETC_MADE)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from moat.config.project import Project
+from moat.pki.pack import TRUST_VARIABLES
 from moat.providers.agent import AgentProvider, AgentServers, AgentSetup, AgentWanted
 from moat.providers.mcp_servers import agent_servers
-from moat.run.environment import CA_VARIABLES, PROXY_VARIABLES
 from moat.runtimes.interface import WORKSPACE
 
 
@@ -23,7 +23,7 @@ def set_up(
 
     Raises ConfigError.
     """
-    servers = agent_servers(project, grants=grants, pass_on=(*PROXY_VARIABLES, *CA_VARIABLES))
+    servers = agent_servers(project, grants=grants, pass_on=TRUST_VARIABLES)
     task = task or AgentWanted(WORKSPACE)
     wanted = replace(
         task,

@@ -6,32 +6,20 @@ from collections.abc import Iterable, Mapping
 
 from moat.engine.policy import Policy
 from moat.errors import UsageError
-from moat.runtimes.interface import CA_BUNDLE, HOME, PROXY_HOST, PROXY_PORT, USER
+from moat.pki.pack import JAVA_OPTIONS, TRUST_VARIABLES, trust_environment
+from moat.runtimes.interface import CA_BUNDLE, HOME, JAVA_STORE, PROXY_HOST, PROXY_PORT, USER
 
 # What of the person's environment is about the terminal and not about the person.
 PASSED_ON = ("COLORTERM", "FORCE_COLOR", "LANG", "LC_ALL", "LC_CTYPE", "NO_COLOR", "TERM", "TZ")
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-# Every common tool's way of being told whom to trust.
-CA_VARIABLES = (
-    "CARGO_HTTP_CAINFO",
-    "CODEX_CA_CERTIFICATE",
-    "CURL_CA_BUNDLE",
-    "DENO_CERT",
-    "GIT_SSL_CAINFO",
-    "NODE_EXTRA_CA_CERTS",
-    "PIP_CERT",
-    "REQUESTS_CA_BUNDLE",
-    "SSL_CERT_FILE",
-)
-_PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
-PROXY_VARIABLES = (*_PROXY_VARIABLES, *(name.lower() for name in _PROXY_VARIABLES))
-# What leads to the proxy, or says who and where one is in the box: Moat's to set.
-_OURS = ("HOME", "USER", "LOGNAME", "SHELL", "PATH", "MOAT")
+# Who and where one is in the box, and that nobody is there to be asked: Moat's to set.
+_OURS = ("GIT_TERMINAL_PROMPT", "HOME", "LOGNAME", "MOAT", "PATH", "SHELL", "USER")
 # The shell's own, which sets up the box: some of them it does not let anybody set.
 _SHELL = ("BASHOPTS", "BASH_VERSINFO", "EUID", "IFS", "OPTIND", "PPID", "SHELLOPTS", "UID")
-RESERVED = frozenset((*PROXY_VARIABLES, *CA_VARIABLES, *_OURS, *_SHELL))
+# What leads to the proxy is Moat's too. Java's options are a list, to which it adds its own.
+RESERVED = frozenset((*TRUST_VARIABLES, *_OURS, *_SHELL)) - {JAVA_OPTIONS}
 
 
 def box_environment(
@@ -54,24 +42,27 @@ def box_environment(
             check_variable(name, held)
         environment |= given
     environment |= held
-    # Last, so that nothing of the above leads around the proxy.
-    proxy = f"http://{PROXY_HOST}:{PROXY_PORT}"
-    environment |= {
+    told = trust_environment(
+        CA_BUNDLE,
+        JAVA_STORE,
+        host=PROXY_HOST,
+        port=PROXY_PORT,
+        not_proxied=_not_proxied(policy),
+    )
+    if JAVA_OPTIONS in environment:
+        told[JAVA_OPTIONS] = f"{environment[JAVA_OPTIONS]} {told[JAVA_OPTIONS]}"
+    # Last, so that nothing of the above leads around the proxy; of Java's options too the last
+    # count.
+    return environment | {
         "HOME": HOME,
         "USER": USER,
         "LOGNAME": USER,
         "SHELL": "/bin/sh",
         "PATH": ":".join(path),
         "MOAT": "1",
-        "NO_PROXY": ",".join(_not_proxied(policy)),
-        # git's smart HTTP sends no proxy credentials unasked, and must never prompt.
         "GIT_TERMINAL_PROMPT": "0",
-        **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), proxy),
-        **dict.fromkeys(CA_VARIABLES, CA_BUNDLE),
+        **told,
     }
-    for name in _PROXY_VARIABLES:
-        environment[name.lower()] = environment[name]
-    return environment
 
 
 def check_variable(name: str, placeholders: Mapping[str, str]) -> None:
@@ -88,5 +79,5 @@ def check_variable(name: str, placeholders: Mapping[str, str]) -> None:
 def _not_proxied(policy: Policy) -> Iterable[str]:
     """The box's own loopback, which reaches nothing but the box; less the names under which the
     person has allowed a service of the host."""
-    allowed = {rule.pattern.host for rule in policy.rules}
+    allowed = {rule.pattern.host for rule in policy.rules if rule.action == "allow"}
     return (host for host in ("localhost", "127.0.0.1", "::1") if host not in allowed)

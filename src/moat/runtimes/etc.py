@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from moat.pki.pack import trust_files
 from moat.runtimes.interface import HOME, UID, USER
 
 _NOBODY = 65534
+# The names of what is made; each is mounted by itself.
+ETC_MADE = (
+    "group",
+    "hosts",
+    "nsswitch.conf",
+    "passwd",
+    "resolv.conf",
+    "ssl/certs/ca-certificates.crt",
+    "ssl/certs/java/cacerts",
+)
 
 
 def etc_files(ca_pem: bytes) -> dict[str, bytes]:
@@ -20,5 +31,5 @@ def etc_files(ca_pem: bytes) -> dict[str, bytes]:
         "hosts": b"127.0.0.1\tlocalhost moat\n::1\tlocalhost\n",
         "nsswitch.conf": b"passwd: files\ngroup: files\nhosts: files\nservices: files\n",
         "resolv.conf": b"# Names are resolved by Moat's proxy; there is no resolver in the box.\n",
-        "ssl/certs/ca-certificates.crt": ca_pem,
+        **trust_files(ca_pem),
     }

@@ -16,6 +16,7 @@ HOME = "/home/agent"
 USER = "agent"
 UID = 1000
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+JAVA_STORE = "/etc/ssl/certs/java/cacerts"
 PROXY_HOST = "127.0.0.1"
 PROXY_PORT = 3128
 

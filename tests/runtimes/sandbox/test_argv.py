@@ -9,6 +9,7 @@ from pathlib import Path
 from moat.runtimes.interface import BoxSpec, Mount
 from moat.runtimes.sandbox.argv import (
     ETC_OF_HOST,
+    ETC_OF_JAVA,
     MASKED,
     Descriptors,
     HostLayout,
@@ -32,10 +33,15 @@ SPEC = BoxSpec(
     terminal=None,
 )
 LAYOUT = HostLayout(
-    directories=("/usr", "/lib32"), links=(("/bin", "usr/bin"),), masked=("/proc/keys",)
+    directories=("/usr", "/lib32"),
+    links=(("/bin", "usr/bin"),),
+    masked=("/proc/keys",),
+    java=("/etc/java-17-openjdk",),
 )
 STAGED = "/home/alice/.moat/runs/r/stage/etc"
 HOST_FILES = "\n".join(f"--ro-bind-try /etc/{name} /etc/{name}" for name in ETC_OF_HOST)
+JAVA = "/etc/java-17-openjdk"
+BUNDLE, STORE = "ssl/certs/ca-certificates.crt", "ssl/certs/java/cacerts"
 
 GOLDEN = f"""\
 --unshare-user
@@ -76,7 +82,27 @@ GOLDEN = f"""\
 --perms 0755
 --dir /etc
 --perms 0755
+--dir {JAVA}
+--perms 0755
+--dir /etc/pki
+--perms 0755
+--dir /etc/pki/ca-trust
+--perms 0755
+--dir /etc/pki/ca-trust/extracted
+--perms 0755
+--dir /etc/pki/ca-trust/extracted/pem
+--perms 0755
+--dir /etc/pki/java
+--perms 0755
+--dir /etc/pki/tls
+--perms 0755
+--dir /etc/pki/tls/certs
+--perms 0755
 --dir /etc/ssl
+--perms 0755
+--dir /etc/ssl/certs
+--perms 0755
+--dir /etc/ssl/certs/java
 --perms 0755
 --dir /home
 --perms 0700
@@ -90,12 +116,24 @@ GOLDEN = f"""\
 --perms 0755
 --dir /opt/moat
 {HOST_FILES}
+--ro-bind-try {JAVA}/logging.properties {JAVA}/logging.properties
+--ro-bind-try {JAVA}/net.properties {JAVA}/net.properties
+--ro-bind-try {JAVA}/security {JAVA}/security
 --ro-bind {STAGED}/group /etc/group
 --ro-bind {STAGED}/hosts /etc/hosts
 --ro-bind {STAGED}/nsswitch.conf /etc/nsswitch.conf
 --ro-bind {STAGED}/passwd /etc/passwd
 --ro-bind {STAGED}/resolv.conf /etc/resolv.conf
---ro-bind {STAGED}/ssl/certs /etc/ssl/certs
+--ro-bind {STAGED}/{BUNDLE} /etc/{BUNDLE}
+--ro-bind {STAGED}/{STORE} /etc/{STORE}
+--symlink /etc/{BUNDLE} /etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem
+--symlink /etc/{STORE} /etc/pki/java/cacerts
+--symlink /etc/{BUNDLE} /etc/pki/tls/cert.pem
+--symlink /etc/{BUNDLE} /etc/pki/tls/certs/ca-bundle.crt
+--symlink /etc/{BUNDLE} /etc/ssl/ca-bundle.pem
+--symlink /etc/{BUNDLE} /etc/ssl/cert.pem
+--symlink /etc/{BUNDLE} /etc/ssl/certs/9b77e1f5.0
+--symlink /etc/{BUNDLE} /etc/ssl/certs/ca-bundle.crt
 --ro-bind /usr/lib/moat/init.sh /moat/init
 --perms 0444
 --ro-bind-data 8 /moat/start
@@ -129,6 +167,7 @@ def test_of_the_hosts_etc_only_this_is_seen() -> None:
         "mime.types", "os-release", "perl", "protocols", "services", "ssl/openssl.cnf", "terminfo",
         "timezone",
     }  # fmt: skip
+    assert ("logging.properties", "net.properties", "security") == ETC_OF_JAVA
     assert all(path.startswith("/proc/") for path in MASKED)
 
 

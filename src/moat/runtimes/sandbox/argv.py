@@ -11,6 +11,8 @@ import shlex
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from moat.pki.pack import TRUST_LINKS
+from moat.runtimes.etc import ETC_MADE
 from moat.runtimes.interface import HOME, UID, WORKSPACE, BoxSpec
 
 # Host files a program needs to run at all; none is secret, those that are missing are left out.
@@ -37,6 +39,10 @@ ETC_OF_HOST = (
     "timezone",
 )
 
+# Without these of /etc/java-VERSION-openjdk, Debian's Java has no TLS; passwords to its
+# management may lie beside them.
+ETC_OF_JAVA = ("logging.properties", "net.properties", "security")
+
 # Files of /proc that tell of the whole host: the names of the person's keys, to everybody;
 # physical memory and the kernel's tables, to root, who owns them.
 MASKED = (
@@ -62,12 +68,14 @@ class HostLayout:
     """How the host's system directories lie.
 
     `directories` are mounted read-only as they are; `links` are (path, target) pairs such as
-    ("/bin", "usr/bin"), made anew in the box; `masked` are those of MASKED it has.
+    ("/bin", "usr/bin"), made anew in the box; `masked` are those of MASKED it has; `java` are the
+    directories of /etc with the settings of a Java each.
     """
 
     directories: tuple[str, ...]
     links: tuple[tuple[str, str], ...]
     masked: tuple[str, ...]
+    java: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +101,8 @@ def bwrap_arguments(
         *_system(layout),
         *_proc(layout),
         *_private_places(),
-        *_parents(spec),
-        *_etc(spec),
+        *_parents(spec, layout),
+        *_etc(spec, layout),
         *_mounts(spec, descriptors, init),
         # Nothing in the box can write outside /workspace, /tmp, /var/tmp, /run and /home.
         # /proc is read-only too: as uid 0 of the host, /proc/sys and /proc/sysrq-trigger would
@@ -163,9 +171,11 @@ def _private_places() -> list[str]:
     ]
 
 
-def _parents(spec: BoxSpec) -> list[str]:
+def _parents(spec: BoxSpec, layout: HostLayout) -> list[str]:
     """The directories that files are put in: bubblewrap would make them 0700."""
-    targets = ["/etc/ssl/certs", "/moat/init", *(mount.target for mount in spec.mounts)]
+    targets = ["/moat/init", *(mount.target for mount in spec.mounts)]
+    targets += [f"/etc/{name}" for name in (*ETC_MADE, *TRUST_LINKS)]
+    targets += [f"{directory}/security" for directory in layout.java]
     parents = {str(parent) for target in targets for parent in PurePosixPath(target).parents}
     arguments: list[str] = []
     for parent in sorted(parents - {"/"}):
@@ -174,12 +184,15 @@ def _parents(spec: BoxSpec) -> list[str]:
     return arguments
 
 
-def _etc(spec: BoxSpec) -> list[str]:
+def _etc(spec: BoxSpec, layout: HostLayout) -> list[str]:
     arguments: list[str] = []
-    for name in ETC_OF_HOST:
-        arguments += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    for name in ("group", "hosts", "nsswitch.conf", "passwd", "resolv.conf", "ssl/certs"):
+    settings = (f"{directory}/{name}" for directory in layout.java for name in ETC_OF_JAVA)
+    for path in (*(f"/etc/{name}" for name in ETC_OF_HOST), *settings):
+        arguments += ["--ro-bind-try", path, path]
+    for name in ETC_MADE:
         arguments += ["--ro-bind", str(spec.etc / name), f"/etc/{name}"]
+    for name, target in TRUST_LINKS.items():
+        arguments += ["--symlink", f"/etc/{target}", f"/etc/{name}"]
     return arguments
 
 

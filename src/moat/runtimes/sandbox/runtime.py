@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import signal
 import socket
 import termios
@@ -39,6 +40,7 @@ _START_TIMEOUT = 30.0
 _END_TIMEOUT = 10.0
 # The signals that a terminal sends for a key.
 _KEYS = (signal.SIGINT, signal.SIGQUIT)
+_JAVA = re.compile(r"java-[0-9]+-openjdk")  # where Debian keeps a Java's settings
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 
 # The descriptors bubblewrap is started with, besides standard input, output and error.
@@ -58,7 +60,8 @@ def read_host_layout() -> HostLayout:
         elif path.is_dir():
             directories.append(str(path))
     masked = tuple(path for path in MASKED if os.access(path, os.R_OK))
-    return HostLayout(tuple(directories), tuple(links), masked)
+    java = tuple(f"/etc/{name}" for name in sorted(os.listdir("/etc")) if _JAVA.fullmatch(name))  # noqa: PTH208
+    return HostLayout(tuple(directories), tuple(links), masked, java)
 
 
 def _keep_descriptors_to_ourselves() -> None:
