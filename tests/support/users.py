@@ -146,6 +146,12 @@ def reachable_python(place: Path) -> Path:
     return starter
 
 
+def copy_libraries(site: Path, *names: str) -> None:
+    """Copy distributions of this interpreter, with all they need, for another to import."""
+    for name in sorted(set(names).union(*map(_needed, names))):
+        _copy_distribution(name, site)
+
+
 def _needed(name: str) -> set[str]:
     """The distributions a distribution needs on this machine, without itself."""
     found: set[str] = set()
@@ -171,7 +177,7 @@ def _is_installed(name: str) -> bool:
 def _copy_distribution(name: str, site: Path) -> None:
     for file in importlib.metadata.files(name) or ():
         target, source = site / file, Path(str(file.locate()))
-        if ".." not in file.parts and source.exists():
+        if ".." not in file.parts and source.exists() and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             _link(source, target)
 
