@@ -28,7 +28,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
 # RFC 9110 section 6.5.1: framing, routing and authentication never stand in trailers.
-_NEVER_TRAILERS = FRAMING_FIELDS | {
+NEVER_TRAILERS = FRAMING_FIELDS | {
     b"authorization",
     b"connection",
     b"cookie",
@@ -170,7 +170,7 @@ class ChunkedBody:
         if self._trailer_size > MAX_TRAILERS:
             raise BadMessage(f"the trailers are larger than {MAX_TRAILERS} bytes", status=431)
         pair = parse_field(line)
-        if pair[0].lower() in _NEVER_TRAILERS:
+        if pair[0].lower() in NEVER_TRAILERS:
             raise BadMessage(f"{pair[0].decode()} stands in a trailer")
         self.trailers = (*self.trailers, pair)
 

@@ -166,6 +166,11 @@ class Wire(asyncio.Protocol):
     # writing
 
     @property
+    def congested(self) -> bool:
+        """Whether the other side reads too slowly for more."""
+        return self._writing_paused
+
+    @property
     def lost(self) -> bool:
         """Whether nothing can be written any more."""
         return self._transport is None or self._transport.is_closing()
@@ -245,6 +250,11 @@ class Wire(asyncio.Protocol):
             self._transport.abort()
 
     # TLS
+
+    @property
+    def alpn(self) -> str | None:
+        """The protocol that was agreed on in the handshake."""
+        return None if self._tls is None else self._tls.selected_alpn_protocol()
 
     async def start_tls(
         self, context: ssl.SSLContext, *, server_side: bool, server_hostname: str | None = None
