@@ -17,8 +17,8 @@ def test_they_name_the_box_and_not_the_host() -> None:
         b"nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
         "group": b"root:x:0:\nagent:x:1000:\nnogroup:x:65534:\n",
         "hosts": b"127.0.0.1\tlocalhost moat\n::1\tlocalhost\n",
-        "nsswitch.conf": b"passwd: files\ngroup: files\nhosts: files\nservices: files\n",
-        "resolv.conf": b"# Names are resolved by Moat's proxy; there is no resolver in the box.\n",
+        "nsswitch.conf": b"passwd: files\ngroup: files\nhosts: files dns\nservices: files\n",
+        "resolv.conf": b"nameserver 127.0.0.1\noptions timeout:2 attempts:2\n",
         **trust_files(CA),
     }
 

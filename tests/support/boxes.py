@@ -13,8 +13,8 @@ from pathlib import Path
 from moat.runtimes.etc import etc_files
 from moat.runtimes.interface import HOME, BoxSpec
 from moat.runtimes.sandbox.argv import Descriptors, bwrap_arguments
-from moat.runtimes.sandbox.runtime import memory_file, read_host_layout
 from moat.runtimes.sandbox.seccomp import filter_program
+from moat.runtimes.sandbox.spawn import memory_file, read_host_layout
 from support.users import User
 
 Change = Callable[[list[str]], list[str]]

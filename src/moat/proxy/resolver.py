@@ -84,9 +84,11 @@ class Resolver:
         said."""
         if host in self._recorded or len(self._recorded) >= _RECORDED:
             return
-        self._recorded.add(host)
         asked = Request("DNS", Destination("https", host, 443), "/", ())
         verdict = self._handed.session.policy.decide(asked)
+        if verdict.action != "deny":
+            return  # a name of this place alone, where every other resolves
+        self._recorded.add(host)
         entry = Entry("DNS", f"dns://{host}", verdict, "refused", error=verdict.reason)
         measured = Measured(started=time.time(), duration=0.0)
         with contextlib.suppress(RecordError):  # the name stays refused; the ledger says so itself

@@ -12,12 +12,14 @@ from dataclasses import replace
 
 from moat.config.paths import Home
 from moat.core.redact import printable
+from moat.engine.names import Names
 from moat.engine.session import RunSession
 from moat.errors import MoatError
 from moat.ledger.trace import Trace
 from moat.ledger.transcript import Transcript
 from moat.pki.bundle import ensure_ca_pem
 from moat.proxy.interface import Handed, Recorder
+from moat.proxy.resolver import Resolver
 from moat.proxy.server import ProxyServer
 from moat.proxy.upstream import Upstreams
 from moat.run.grants import OpenedGrants
@@ -180,11 +182,16 @@ async def proxied(
     session = RunSession(plan.run, plan.policy, plan.injections, plan.command_line)
     upstreams = Upstreams(tls.upstream, connect_to=dict(plan.upstream.connect_to))
     handed = Handed(session, grants, recorder, tls, upstreams, plan.upstream.idle_timeout)
-    server = ProxyServer(handed)
-    await server.listen(box.listener)
+    server, names = ProxyServer(handed), Names()
+    resolver = Resolver(handed, names)
+    await server.listen(box.sockets.proxy)
+    for listener in box.sockets.direct:
+        await server.listen(listener, names)
+    await resolver.serve(box.sockets.datagrams, box.sockets.streams)
     try:
         yield server
     finally:
+        resolver.close()
         await server.close()
 
 

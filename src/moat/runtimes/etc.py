@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from moat.pki.pack import trust_files
-from moat.runtimes.interface import HOME, UID, USER
+from moat.runtimes.interface import HOME, PROXY_HOST, UID, USER
 
 _NOBODY = 65534
 # The names of what is made; each is mounted by itself.
@@ -29,7 +29,8 @@ def etc_files(ca_pem: bytes) -> dict[str, bytes]:
         ).encode(),
         "group": f"root:x:0:\n{USER}:x:{UID}:\nnogroup:x:{_NOBODY}:\n".encode(),
         "hosts": b"127.0.0.1\tlocalhost moat\n::1\tlocalhost\n",
-        "nsswitch.conf": b"passwd: files\ngroup: files\nhosts: files\nservices: files\n",
-        "resolv.conf": b"# Names are resolved by Moat's proxy; there is no resolver in the box.\n",
+        "nsswitch.conf": b"passwd: files\ngroup: files\nhosts: files dns\nservices: files\n",
+        # It answers at once or never will: a name is not asked of anybody.
+        "resolv.conf": f"nameserver {PROXY_HOST}\noptions timeout:2 attempts:2\n".encode(),
         **trust_files(ca_pem),
     }

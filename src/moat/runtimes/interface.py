@@ -19,6 +19,7 @@ CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 JAVA_STORE = "/etc/ssl/certs/java/cacerts"
 PROXY_HOST = "127.0.0.1"
 PROXY_PORT = 3128
+RESOLVER_PORT = 53  # at the same address
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +56,34 @@ class BoxSpec:
     protected: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class BoxSockets:
+    """What listens inside a box's network, and is read from outside.
+
+    `proxy` listens at PROXY_HOST and PROXY_PORT. `direct` listen at every address there is, on the
+    ports of the web: the name of such a connection is the address its client meant. `datagrams`
+    (UDP) and `streams` (TCP) are the resolver's, at PROXY_HOST and RESOLVER_PORT.
+    """
+
+    proxy: socket.socket
+    direct: tuple[socket.socket, ...]
+    datagrams: socket.socket
+    streams: socket.socket
+
+    def close(self) -> None:
+        """Listen no more."""
+        for each in (self.proxy, *self.direct, self.datagrams, self.streams):
+            each.close()
+
+
 class Box(Protocol):
     """A box that was made and waits at its gate.
 
-    `listener` listens inside the box's network, on PROXY_HOST and PROXY_PORT. `stdin`, `stdout`
-    and `stderr` are descriptors of this process; on a terminal they are one and the same, and
-    `stderr` is None.
+    `sockets` listen inside its network. `stdin`, `stdout` and `stderr` are descriptors of this
+    process; on a terminal they are one and the same, and `stderr` is None.
     """
 
-    listener: socket.socket
+    sockets: BoxSockets
     stdin: int
     stdout: int
     stderr: int | None

@@ -17,12 +17,8 @@ from moat.errors import MoatError, RuntimeUnavailable
 from moat.runtimes.descriptors import read_some, read_to_end, write_all
 from moat.runtimes.etc import etc_files
 from moat.runtimes.interface import HOME, BoxSpec, Mount
-from moat.runtimes.sandbox.runtime import (
-    SandboxBox,
-    SandboxRuntime,
-    memory_file,
-    read_host_layout,
-)
+from moat.runtimes.sandbox.runtime import SandboxBox, SandboxRuntime
+from moat.runtimes.sandbox.spawn import memory_file, read_host_layout
 from support.processes import is_alive
 
 

@@ -17,6 +17,7 @@ from moat.errors import RuntimeUnavailable
 
 _NS_GET_USERNS = 0xB701  # linux/nsfs.h
 _CLONE_NEWUSER = 0x10000000  # linux/sched.h
+_MOST = 16  # descriptors that are handed back
 _KINDS = {"net": 0x40000000, "mnt": 0x00020000}
 
 
@@ -74,7 +75,7 @@ def _enter(pid: int, kind: str) -> None:
 def _receive(ours: socket.socket) -> tuple[str, list[int]]:
     descriptors = array.array("i")
     message, ancillary, _, _ = ours.recvmsg(
-        1000, socket.CMSG_SPACE(descriptors.itemsize), socket.MSG_CMSG_CLOEXEC
+        1000, socket.CMSG_SPACE(_MOST * descriptors.itemsize), socket.MSG_CMSG_CLOEXEC
     )
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
