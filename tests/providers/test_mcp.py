@@ -21,6 +21,7 @@ from moat.providers.codex import (
     write_mcp_config,
 )
 from moat.providers.mcp_servers import agent_servers
+from moat.providers.placeholder import placeholder_of
 
 REMOTE = RemoteServer("linear", "https://mcp.linear.app/mcp", RemoteAuth("mcp:linear"))
 GRANTS: dict[str, Mapping[str, str]] = {"openai": {"OPENAI_API_KEY": "sk-x"}, "mcp:linear": {}}
@@ -111,10 +112,10 @@ def test_the_agent_gets_the_servers() -> None:
     assert AgentServers(
         {"a": placed, "b": without},
         (
-            AgentServer(REMOTE, {"Authorization": "Bearer moat-proxy-injected"}),
+            AgentServer(REMOTE, {"Authorization": f"Bearer {placeholder_of('mcp:linear')}"}),
             AgentServer(plain, {}),
-            AgentServer(keyed, {"X-Api-Key": "moat-proxy-injected"}),
-            AgentServer(lower, {"authorization": "Bearer moat-proxy-injected"}),
+            AgentServer(keyed, {"X-Api-Key": placeholder_of("openai")}),
+            AgentServer(lower, {"authorization": f"Bearer {placeholder_of('openai')}"}),
         ),
         ("HTTPS_PROXY",),
     ) == agent_servers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from importlib.util import find_spec
 
 import pytest
@@ -10,12 +11,15 @@ from moat.errors import GrantError, UsageError
 from moat.providers.agent import AgentProvider
 from moat.providers.commands import AGENT_COMMANDS
 from moat.providers.interface import CredentialProvider
+from moat.providers.placeholder import placeholder_of
 from moat.providers.registry import (
     agent_names,
+    check_free,
     get_agent,
     get_provider,
     grant_names,
 )
+from moat.vault.credential import Facts
 
 
 @pytest.mark.parametrize("name", ["codex", "openai"])
@@ -45,13 +49,13 @@ def test_every_name_that_is_shown_is_known(name: str) -> None:
     [
         ("opnai", "did you mean openai?"),
         ("codx", "did you mean codex?"),
-        ("zzz", "known providers: codex, openai, mcp:NAME"),
-        ("", "known providers: codex, openai, mcp:NAME"),
-        ("OPENAI", "known providers: codex, openai, mcp:NAME"),
+        ("zzz", "known providers: codex, openai, header:NAME, mcp:NAME"),
+        ("", "known providers: codex, openai, header:NAME, mcp:NAME"),
+        ("OPENAI", "known providers: codex, openai, header:NAME, mcp:NAME"),
         ("../codex", "did you mean codex?"),
         ("cdx:openai", "did you mean openai?"),
-        ("zzz:linear", "known providers: codex, openai, mcp:NAME"),
-        ("mcp", "known providers: codex, openai, mcp:NAME"),
+        ("zzz:linear", "known providers: codex, openai, header:NAME, mcp:NAME"),
+        ("mcp", "known providers: codex, openai, header:NAME, mcp:NAME"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(name: str, hint: str) -> None:
@@ -75,6 +79,33 @@ def test_a_family_has_a_provider_for_each_name() -> None:
     assert "mcp:linear" == get_provider("mcp:linear").grant_ref
     with pytest.raises(UsageError):
         get_provider("mcp:")
+
+
+def test_a_name_of_the_persons_own_needs_no_prefix() -> None:
+    """Where such a grant is stored; nobody else's name is taken for one."""
+
+    def has(ref: str) -> bool:
+        return ref in ("header:mine", "header:openai", "header:linear")
+
+    assert "header:mine" == get_provider("mine", has=has).grant_ref
+    assert "openai" == get_provider("openai", has=has).grant_ref
+    assert "header:openai" == get_provider("header:openai").grant_ref
+    assert "mcp:linear" == get_provider("mcp:linear", has=has).grant_ref
+    for name in ("mine2", "MINE", "../mine", "mcp", "header", ":mine", "x:mine"):
+        with pytest.raises(UsageError):
+            get_provider(name, has=has)
+    with pytest.raises(UsageError):
+        get_provider("mine")
+
+
+@pytest.mark.parametrize("name", ["openai", "codex", "mcp", "header", "list"])
+def test_a_name_that_means_something_else_is_refused(name: str) -> None:
+    """With --grant NAME nobody could tell which is meant; a prefix in front makes it another."""
+    with pytest.raises(UsageError, match=f"{name} means something else"):
+        check_free(get_provider(f"header:{name}"))
+    check_free(get_provider(f"header:my-{name}"))
+    check_free(get_provider(f"mcp:{name}"))
+    check_free(get_provider("openai"))
 
 
 def test_a_family_is_no_agent() -> None:
@@ -105,3 +136,14 @@ def test_agents_bring_their_commands() -> None:
     assert ("codex", "run the OpenAI Codex CLI in a box on a workspace") == row[:2]
     assert "moat.cli.commands.codex" == row[2]
     assert find_spec(row[2]) is not None
+
+
+@pytest.mark.parametrize("name", ["openai", "mcp:linear", "header:mine"])
+def test_what_a_variable_holds_is_known_as_a_placeholder(name: str) -> None:
+    """A run watches for those it knows of."""
+    metadata = {"to": "https://x.example X: {}", "env": "TOKEN"}
+    provider = get_provider(name)
+    facts = Facts(provider.grant_ref, datetime.datetime.now(datetime.UTC), metadata=metadata)
+    held = provider.placeholders(facts)
+    assert set(provider.container_env(facts).values()) <= set(held)
+    assert placeholder_of(provider.grant_ref) in held

@@ -15,12 +15,14 @@ from moat.config.project import RemoteServer
 from moat.errors import UsageError
 from moat.providers.agent import AgentServer
 from moat.providers.codex import OPENAI_API_KEY_PLACEHOLDER, PROVIDER
+from moat.providers.registry import get_provider
 from moat.run.environment import PASSED_ON
 from moat.run.injections import injections_of
 from moat.run.kept import Kept
 from moat.run.plan import Wanted, build_plan
 from moat.run.policy import NetworkWanted
 from moat.runtimes.interface import Mount
+from moat.vault.credential import Facts
 from support.plans import AGENT, CODEX, OPENAI, PLAIN
 
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
@@ -203,3 +205,43 @@ def test_the_rest_is_passed_through() -> None:
     made = plan(AGENT, name="mine", mounts=mounts, kept=kept, protected=("moat.yaml",))
     assert (Mount(CODEX.directory, "/opt/moat/codex-cli"), *mounts) == made.mounts
     assert ("mine", kept, ("moat.yaml",)) == (made.name, made.kept, made.protected)
+
+
+MINE = Facts(
+    "header:mine",
+    OPENAI.created_at,
+    metadata={"to": "https://api.example.com/v1/** X-Key: {}\nhttps://b.example X-Key: {}"},
+)
+
+
+@pytest.mark.parametrize(
+    ("mode", "wanted"),
+    [
+        (
+            "strict",
+            [
+                "allow b.example (a grant is bound to it)",
+                "allow c.example (config.yaml)",
+                "api.example.com: allow * /v1/** (a grant is bound to it)",
+            ],
+        ),
+        ("ask", ["allow b.example (a grant is bound to it)", "allow c.example (config.yaml)"]),
+        (
+            "permissive",
+            ["allow b.example (a grant is bound to it)", "allow c.example (config.yaml)"],
+        ),
+    ],
+)
+def test_a_grant_for_some_paths_opens_no_others(mode: Any, wanted: list[str]) -> None:
+    """Its host is not open for it; nor is what is asked about or let through denied for it."""
+    network = NetworkWanted(policy=mode, settings_allow=("c.example",))
+    mine = (get_provider("header:mine"),)
+    assert wanted == rules(PLAIN, providers=mine, facts={"header:mine": MINE}, network=network)
+
+
+def test_a_plan_knows_what_the_box_holds() -> None:
+    """The placeholders of its grants, each under its grant."""
+    assert () == plan(PLAIN).placeholders
+    held = {(item.grant, item.text) for item in plan(AGENT).placeholders}
+    assert ("openai", OPENAI_API_KEY_PLACEHOLDER) in held
+    assert {"openai"} == {grant for grant, _ in held}

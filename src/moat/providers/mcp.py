@@ -14,23 +14,15 @@ from pathlib import Path
 from moat.core.hosts import Destination, HostPattern
 from moat.core.secret import Secret
 from moat.errors import GrantError, UsageError
+from moat.providers.fields import PLAIN_NAME, check_credential, check_header, default_format
 from moat.providers.interface import Granted, GrantIO, GrantOption, MountConfig, ProxyConfigurer
+from moat.providers.placeholder import placeholder_of
 from moat.vault.credential import Credential, Facts
-
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-# RFC 9110 section 5.6.2.
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
-_TOKEN = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
-# What frames a request or names its place is not a credential's to set.
-_FRAMING = frozenset(
-    {"connection", "content-length", "expect", "host", "te", "trailer", "transfer-encoding",
-     "upgrade"}
-)  # fmt: skip
 
 
 def provider_for(name: str) -> Provider:
     """The provider of `mcp:NAME`. Raises UsageError."""
-    if not _NAME.fullmatch(name):
+    if not PLAIN_NAME.fullmatch(name):
         raise UsageError(
             f"mcp:{name} is no grant: a server's name has small letters, digits, - and _",
             hint="for example: moat grant mcp:linear --url https://mcp.linear.app/mcp",
@@ -67,7 +59,8 @@ class Provider:
 
         It is not validated: what a server takes, only its own protocol says.
         """
-        metadata = {"origin": self._origin(io.options), "header": _header(io.options)}
+        header = io.options.get("header") or "Authorization"
+        metadata = {"origin": self._origin(io.options), "header": check_header(header)}
         token, source = self._token(io)
         now = datetime.datetime.now(datetime.UTC)
         return Granted(
@@ -102,28 +95,26 @@ class Provider:
                 f"there is no token for {self.grant_ref}, and no terminal to ask for one",
                 hint=f"put it in the environment: {self.variable}",
             )
-        if not _TOKEN.fullmatch(given):
-            raise GrantError(
-                "that is no token: it is empty, or holds what cannot stand in a header",
-                hint="check that it was copied whole, without line ends",
-            )
-        return given, source
+        return check_credential(given), source
 
     def configure_proxy(self, proxy: ProxyConfigurer, facts: Facts) -> None:
         """The token goes to the server it was granted for, in the header said then."""
         origin = Destination.parse("https", facts.metadata["origin"].removeprefix("https://"))
         header = facts.metadata["header"]
-        bearer = header.lower() == "authorization"
         proxy.inject(
             HostPattern(origin.host, origin.port),
             header,
-            format="Bearer {}" if bearer else "{}",
+            format=default_format(header),
             strips=("Authorization", "Cookie"),
         )
 
     def container_env(self, facts: Facts) -> Mapping[str, str]:  # noqa: ARG002  # as the protocol
         """Nothing: the agent's own settings hold the placeholder."""
         return {}
+
+    def placeholders(self, facts: Facts) -> tuple[str, ...]:  # noqa: ARG002
+        """That of the agent's settings."""
+        return (placeholder_of(self.grant_ref),)
 
     def container_mounts(
         self,
@@ -139,10 +130,3 @@ class Provider:
 
     def cleanup(self, path: Path) -> None:
         """Nothing was made."""
-
-
-def _header(options: Mapping[str, str]) -> str:
-    header = options.get("header") or "Authorization"
-    if not _HEADER.fullmatch(header) or header.lower() in _FRAMING:
-        raise UsageError(f"{header!r} is no header a token can go into")
-    return header

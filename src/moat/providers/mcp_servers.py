@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from moat.config.project import Project, RemoteServer, StdioServer
 from moat.errors import ConfigError
 from moat.providers.agent import AgentServer, AgentServers
-
-# What stands in a header until the proxy puts the credential there.
-_HEADER_PLACEHOLDER = "moat-proxy-injected"
+from moat.providers.fields import default_format
+from moat.providers.placeholder import placeholder_of
 
 
 def agent_servers(
@@ -62,6 +61,5 @@ def _remote(server: RemoteServer, grants: Mapping[str, Mapping[str, str]]) -> Ag
         return AgentServer(server)
     if auth.grant not in grants:
         raise grant_missing(server.name, auth.grant)
-    bearer = auth.header.lower() == "authorization"
-    value = f"Bearer {_HEADER_PLACEHOLDER}" if bearer else _HEADER_PLACEHOLDER
+    value = default_format(auth.header).replace("{}", placeholder_of(auth.grant))
     return AgentServer(server, {auth.header: value})

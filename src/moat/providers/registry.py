@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from importlib import import_module
 
 from moat.errors import GrantError, UsageError
 from moat.providers.agent import AgentProvider
+from moat.providers.fields import PLAIN_NAME
 from moat.providers.interface import CredentialProvider
 
 # Imported when asked for: a command loads no provider it does not use.
 _MODULES = {"codex": "moat.providers.codex"}
 _ALIASES = {"openai": "codex"}
 # Of `PREFIX:REST`, the module whose `provider_for(REST)` knows.
-_FAMILIES = {"mcp": "moat.providers.mcp"}
+_FAMILIES = {"header": "moat.providers.header", "mcp": "moat.providers.mcp"}
+# Whose names are the person's own: they are known without the prefix as well.
+_OWN = "header"
 
 
 def grant_names() -> list[str]:
@@ -26,10 +30,16 @@ def agent_names() -> list[str]:
     return [name for name in sorted(_MODULES) if isinstance(get_provider(name), AgentProvider)]
 
 
-def get_provider(name: str) -> CredentialProvider:
+def family_names() -> list[str]:
+    """The prefixes of names such as `mcp:linear`."""
+    return sorted(_FAMILIES)
+
+
+def get_provider(name: str, *, has: Callable[[str], bool] | None = None) -> CredentialProvider:
     """The provider of a name, an alias, or a name of a family such as `mcp:linear`.
 
-    Raises UsageError, naming the nearest known one.
+    `has` says whether a grant is stored, by its ref: what is no provider's name can then be one
+    the person gave, `mine` for `header:mine`. Raises UsageError, naming the nearest known one.
     """
     prefix, colon, rest = name.partition(":")
     if colon and prefix in _FAMILIES:
@@ -37,9 +47,21 @@ def get_provider(name: str) -> CredentialProvider:
         return of_family
     canonical = _ALIASES.get(name, name)
     if canonical not in _MODULES:
+        if has is not None and PLAIN_NAME.fullmatch(name) and has(f"{_OWN}:{name}"):
+            return get_provider(f"{_OWN}:{name}")
         raise UsageError(f"there is no provider {name!r}", hint=_nearest(name))
     provider: CredentialProvider = import_module(_MODULES[canonical]).PROVIDER
     return provider
+
+
+def check_free(provider: CredentialProvider) -> None:
+    """Refuse a name of the person's own that is another provider's, too. Raises UsageError."""
+    prefix, colon, name = provider.grant_ref.partition(":")
+    if colon and prefix == _OWN and name in {*_MODULES, *_ALIASES, *_FAMILIES, "list"}:
+        raise UsageError(
+            f"{name} means something else: --grant {name} could not tell which is wanted",
+            hint=f"choose another name, such as: moat grant {_OWN} my-{name} --host …",
+        )
 
 
 def get_agent(name: str) -> AgentProvider:

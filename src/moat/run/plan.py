@@ -13,10 +13,17 @@ from typing import TYPE_CHECKING
 from moat.config.settings import Upstream
 from moat.core.hosts import HostPattern
 from moat.engine.inject import Injection
+from moat.engine.placeholder import Placeholder
 from moat.engine.policy import Policy
 from moat.errors import UsageError
 from moat.run.environment import SYSTEM_PATH, box_environment
-from moat.run.injections import check_servers, destination_of, injections_of
+from moat.run.injections import (
+    check_servers,
+    destination_of,
+    injections_of,
+    path_rules,
+    placeholders_of,
+)
 from moat.run.policy import NetworkWanted, build_policy
 from moat.runtimes.interface import Mount
 
@@ -97,6 +104,7 @@ class Plan:
     grants: tuple[str, ...]
     policy: Policy
     injections: tuple[Injection, ...]
+    placeholders: tuple[Placeholder, ...]
     upstream: Upstream
     tools: tuple[InstalledTool, ...]
     terminal: tuple[int, int] | None
@@ -123,7 +131,8 @@ def build_plan(run: str, wanted: Wanted) -> Plan:
     policy = build_policy(
         wanted.network,
         agent=wanted.agent.hosts if wanted.agent else (),
-        grants=(injection.pattern for injection in injections),
+        grants=(injection.pattern for injection in injections if injection.path is None),
+        paths_of_grants=path_rules(injections),
         servers=map(_pattern_of, wanted.servers),
     )
     tool_path = [f"{tool.target}/{folder}" for tool in wanted.tools for folder in tool.path]
@@ -153,6 +162,7 @@ def build_plan(run: str, wanted: Wanted) -> Plan:
         grants=tuple(provider.grant_ref for provider in wanted.providers),
         policy=policy,
         injections=injections,
+        placeholders=placeholders_of(wanted.providers, wanted.facts),
         upstream=wanted.upstream,
         tools=wanted.tools,
         terminal=wanted.terminal,

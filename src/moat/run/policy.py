@@ -8,6 +8,7 @@ The first rule that is about a host decides, so their order is whose word counts
 4. the project's rules: they may narrow what its agent or a grant needs, which follow
 5. the agent's hosts, those of grants, those of MCP servers
 6. `network.allow` of the person's settings: hosts that may be reached where nobody narrowed it
+7. where nothing else is allowed, the paths that a grant is for, and no others of its host
 """
 
 from __future__ import annotations
@@ -67,10 +68,10 @@ def build_policy(
     agent: Iterable[HostPattern] = (),
     grants: Iterable[HostPattern] = (),
     servers: Iterable[HostPattern] = (),
+    paths_of_grants: Iterable[Rule] = (),
 ) -> Policy:
-    """The policy of a run whose agent, grants and MCP servers need these hosts.
-
-    Raises UsageError for an option that is no host.
+    """The policy of a run whose agent, grants and MCP servers need these hosts, and whose other
+    grants these paths. Raises UsageError for an option that is no host.
     """
     groups = wanted.groups
     rules: list[Rule] = []
@@ -85,6 +86,9 @@ def build_policy(
     rules += (Rule(pattern, "project") for pattern in servers)
     for text in wanted.settings_allow:
         rules += _said(NetworkRule(text), "settings", groups)
+    if wanted.mode == "strict":
+        # A rule about paths denies the others: what is asked about or let through stays that.
+        rules += paths_of_grants
     return Policy(tuple(rules), wanted.mode)
 
 

@@ -21,6 +21,7 @@ from moat.providers.codex.constants import (
 )
 from moat.providers.commands import AGENT_COMMANDS
 from moat.providers.interface import Granted, GrantIO, GrantOption, MountConfig, ProxyConfigurer
+from moat.providers.placeholder import placeholder_of
 from moat.vault.credential import Facts
 
 # What else the API would take for a login, or for somebody's account: which of the person's
@@ -68,6 +69,13 @@ class Provider:
     ) -> Mapping[str, str]:
         """The placeholder, under the name every OpenAI client reads."""
         return {"OPENAI_API_KEY": OPENAI_API_KEY_PLACEHOLDER}
+
+    def placeholders(
+        self,
+        facts: Facts,  # noqa: ARG002  # as above
+    ) -> tuple[str, ...]:
+        """The same one, and that of remote MCP servers which take the key."""
+        return (OPENAI_API_KEY_PLACEHOLDER, placeholder_of(GRANT_REF))
 
     def container_mounts(
         self,
