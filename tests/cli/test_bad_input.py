@@ -119,7 +119,7 @@ def test_an_unknown_provider_in_an_option_is_told(cli: Cli) -> None:
     """The same for a run."""
     done = cli.run("run", "-g", "gthub", "--", "true")
     hint = said(done, 2, "there is no provider 'gthub'")
-    assert "known providers: codex, openai, mcp:NAME" == hint
+    assert "known providers: codex, openai, header:NAME, mcp:NAME" == hint
     assert set() == below(cli.home)
 
 

@@ -32,7 +32,7 @@ def helps() -> dict[str, str]:
         )
         assert (0, "") == (done.returncode, done.stderr)
         printed[command] = done.stdout
-    for name in ("openai", "mcp:linear"):  # each credential has options of its own
+    for name in ("openai", "mcp:linear", "header:mine"):  # each credential has options of its own
         printed["grant"] += subprocess.run(
             [sys.executable, "-m", "moat.cli.main", "grant", name, "--help"],
             capture_output=True,

@@ -146,7 +146,9 @@ def test_a_plan_is_shown_and_nothing_started(project: Cli, tmp_path: Path) -> No
     assert [
         {
             "destination": "https://api.openai.com",
+            "kind": "set-header",
             "header": "Authorization",
+            "parameter": None,
             "grant": "openai",
             "headers": [],
         }

@@ -54,7 +54,7 @@ def test_options_are_those_of_the_code(command: str) -> None:
     pattern = r"(?<![\w-])--[a-z][a-z-]+"
     helps = [_help(command)]
     if command == "grant":  # each credential has options of its own
-        helps += [_help(command, name) for name in ("openai", "mcp:linear")]
+        helps += [_help(command, name) for name in ("openai", "mcp:linear", "header:mine")]
     offered = set(re.findall(pattern, "".join(helps)))
     assert offered == set(re.findall(pattern, section[1])) | {"--help"}
 

@@ -51,8 +51,10 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         },
         "injections": [
             {
-                "destination": f"https://{item.pattern}",
-                "header": item.header,
+                "destination": item.bound_to,
+                "kind": item.kind,
+                "header": item.header or None,
+                "parameter": item.parameter or None,
                 "grant": item.grant,
                 "headers": [name for name, _ in item.headers],
             }
@@ -95,7 +97,8 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
     for rule in policy["rules"]:
         yield f"             {rule}"
     for item in document["injections"]:
-        names = ", ".join((item["header"], *item["headers"]))
+        place = item["header"] or item["parameter"] or item["kind"]
+        names = ", ".join((place, *item["headers"]))
         yield f"injection    {item['grant']} -> {item['destination']} ({names})"
     for name, version in document["versions"].items():
         yield f"version      {name} {version}"

@@ -44,7 +44,8 @@ def gather(context: Context, asked: Asked) -> Wanted:
     if opened:
         from moat.cli.project_check import check_project
 
-        check_project(opened, workspace=workspace, guarded=guarded)
+        has = Store(home.credentials).has
+        check_project(opened, workspace=workspace, guarded=guarded, has=has)
     asked = _completed(asked, project)
     wanted = Wanted(
         workspace=workspace,
@@ -161,12 +162,15 @@ def find_grants(
     for name in names:
         from moat.providers.registry import get_provider
 
-        provider = get_provider(name)
+        provider = get_provider(name, has=store.has)
         providers[provider.grant_ref] = provider
     for ref in providers:
         if not store.has(ref):
-            url = urls.get(ref, "URL")
-            words = f"{ref} --url {shlex.quote(url)}" if ref.startswith("mcp:") else ref
+            words = ref
+            if ref.startswith("mcp:"):
+                words = f"{ref} --url {shlex.quote(urls.get(ref, 'URL'))}"
+            elif ref.startswith("header:"):
+                words = f"{ref.replace(':', ' ')} --host HOST"
             raise GrantError(f"there is no grant for {ref}", hint=f"run: moat grant {words}")
     return tuple(providers.values())
 

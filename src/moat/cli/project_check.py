@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from moat.cli.project import Opened
@@ -14,8 +14,11 @@ from moat.run.mounts import resolve_mounts
 from moat.run.workspace import Guarded
 
 
-def check_project(opened: Opened, *, workspace: Path, guarded: Guarded) -> None:
-    """See that its agent, grants, dependencies and mounts are such. Raises ConfigError."""
+def check_project(
+    opened: Opened, *, workspace: Path, guarded: Guarded, has: Callable[[str], bool]
+) -> None:
+    """See that its agent, grants, dependencies and mounts are such; `has` says whether a grant is
+    stored. Raises ConfigError."""
     project = opened.project
     if project.agent and project.agent not in agent_names():
         with opened.told_at("agent"):
@@ -25,7 +28,7 @@ def check_project(opened: Opened, *, workspace: Path, guarded: Guarded) -> None:
             )
     for number, name in enumerate(project.grants):
         with opened.told_at("grants", number):
-            get_provider(name)
+            get_provider(name, has=has)
     for number, dependency in enumerate(project.dependencies if opened.agreed else ()):
         with opened.told_at("dependencies", number):
             meet(dependency)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from moat.cli.options import Parser, open_context
+from moat.cli.options import Parser, find_home, open_context
 from moat.cli.output import say
 from moat.errors import GrantError
 from moat.providers.registry import get_provider
@@ -14,8 +14,10 @@ def main(arguments: list[str]) -> int:
     parser = Parser("revoke", "Remove a stored credential. Runs that hold it keep it to their end.")
     parser.add_argument("name", metavar="NAME", help="as in: moat grant list")
     args = parser.parse_args(arguments)
-    ref = get_provider(args.name).grant_ref
-    if not Store(open_context().home.credentials).remove(ref):
+    store = Store(find_home().credentials)
+    ref = get_provider(args.name, has=store.has).grant_ref
+    open_context()
+    if not store.remove(ref):
         raise GrantError(f"there is no grant for {ref}", hint="run: moat grant list")
     say(f"revoked {ref}: it is removed from this machine; the key itself is still good elsewhere")
     return 0
