@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moat.engine.dns import AAAA, MAX_MESSAGE, A, Code, Query, parse_query, render_answer
@@ -100,6 +100,7 @@ def test_an_answer_may_hold_none(code: Code) -> None:
     assert asked[12:] == answer[12:]
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=100) | st.binary(max_size=100).map(lambda more: query()[:12] + more))
 def test_garbage_is_read_or_dropped(message: bytes) -> None:
     """And whatever was read can be answered."""
@@ -112,6 +113,7 @@ def test_garbage_is_read_or_dropped(message: bytes) -> None:
     assert len(answer) <= max(12, len(message))
 
 
+@settings(deadline=None)
 @given(st.from_regex(r"[!-\-/-~]{1,63}(\.[!-\-/-~]{1,63}){0,2}", fullmatch=True))
 def test_every_name_comes_back_as_it_was(name: str) -> None:
     """Names are bytes; which of them are names of hosts is not decided here."""

@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moat.engine.hello import Incomplete, server_name
@@ -159,6 +159,7 @@ def test_the_longest_hello_is_read() -> None:
     assert "a.example" == server_name(record(whole[:cut]) + record(whole[cut:]))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400) | st.binary(max_size=200).map(record))
 def test_garbage_is_refused_or_waited_for(data: bytes) -> None:
     """Nothing else comes of it, and not without an end."""
@@ -168,6 +169,7 @@ def test_garbage_is_refused_or_waited_for(data: bytes) -> None:
         assert len(data) < raised.value.size <= len(data) + 5 + 2**14
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_openssl_never_reads_another_name(data: st.DataObject) -> None:
     """Whatever is done to a hello: the name that decides is the one that is met, or none is."""

@@ -110,7 +110,7 @@ def test_a_server_name_must_be_the_addresss(world: World, reach: Reach, name: st
     with pytest.raises(ssl.SSLError, match=r"(?i)unrecognized.name"):
         secured(world, reach(FIRST), name)
     ((entry, _),) = world.trace(1)
-    assert ("TLS", f"https://{API}:443", 421) == (entry.method, entry.url, entry.status)
+    assert ("TLS", f"https://{API}", 421) == (entry.method, entry.url, entry.status)
     said = f"TLS failed: the TLS hello names {name or 'nobody'}, the address is {API}'s"
     assert said == entry.error
     assert world.untouched()
@@ -169,7 +169,7 @@ def test_a_server_name_is_a_name(world: World, reach: Reach, name: bytes) -> Non
     client.send(record(message([sni(name)])))
     assert ALERT == client.rest()
     ((entry, _),) = world.trace(1)
-    assert ("TLS", f"https://{ELSEWHERE}:443", 421) == (entry.method, entry.url, entry.status)
+    assert ("TLS", f"https://{ELSEWHERE}", 421) == (entry.method, entry.url, entry.status)
 
 
 @pytest.mark.parametrize("address", [FIRST, ELSEWHERE])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from moat.core.hosts import Destination, canonical_host, format_host_port, is_address
+from moat.core.hosts import Destination, canonical_host, is_address
 from moat.engine.hello import Incomplete, server_name
 from moat.engine.names import Names
 from moat.proxy.wire import Wire, WireClosed
@@ -36,7 +36,7 @@ class DirectWire(Wire):
     def place(self) -> str:
         """What it was opened to, before anything was said."""
         host = self._names.at(self.address) or self.address
-        return f"https://{format_host_port(host, self.port)}"
+        return str(Destination("https", host, self.port))
 
     async def by_hello(self) -> Destination:
         """Where it goes that begins with a TLS hello, which is left for the handshake.

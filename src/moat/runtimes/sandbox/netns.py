@@ -61,7 +61,10 @@ def _bind(family: int, kind: int, host: str, port: int) -> socket.socket:
 
 
 def _has_ipv6() -> bool:
-    """Whether this network speaks it; a kernel can be told not to."""
+    """Whether this network speaks it; a kernel can be told not to.
+
+    Asked after a route was made: by then the kernel is done with bringing loopback up.
+    """
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
             probe.bind(("::1", 0))
