@@ -134,7 +134,7 @@ def test_lines_about_paths_decide_in_their_order(
     mode: Mode, action: str, line: str, method: str, path: str
 ) -> None:
     """What none of them allows is denied in every mode: the host was spoken about."""
-    request = replace(ask("https://git.example/", method), target=path)
+    request = ask("https://git.example/", method)._replace(target=path)
     verdict = Policy((GITHUB, *RULES), mode).decide(request)
     assert (action, line) == (verdict.action, verdict.rule_name)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -107,7 +106,7 @@ def test_what_cannot_be_allowed_names_no_command() -> None:
 
 def test_a_long_path_is_cut() -> None:
     """Whoever sent it knows it."""
-    request = replace(ask("https://evil.example/"), target="/" + "x" * 60_000)
+    request = ask("https://evil.example/")._replace(target="/" + "x" * 60_000)
     assert len(json.dumps(refusal(request))) < 3000
 
 

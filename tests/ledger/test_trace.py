@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -62,6 +64,7 @@ def test_an_exchange_is_read_as_it_was_written() -> None:
         "first_byte": 0.25,
         "duration": 1.5,
         "error": None,
+        "alarm": None,
     } == read
 
 
@@ -93,6 +96,24 @@ def test_values_of_the_query_are_masked() -> None:
     """By name: a query's values may be anybody's secrets; its names tell what was asked."""
     (read,) = written(entry("https://a.example/s?q=cats&key=12345&flag"))
     assert "https://a.example/s?q=***&key=***&flag" == read["url"]
+
+
+def test_secrets_are_masked_in_alarms() -> None:
+    """As in errors."""
+    (read,) = written(entry(alarm=f"seen: {SECRET}"))
+    assert "seen: ***" == read["alarm"]
+
+
+def test_a_trace_of_the_first_version_is_read(tmp_path: Path) -> None:
+    """It knew no alarms."""
+    file = tmp_path / "trace.db"
+    trace = Trace(file)
+    trace.record(1, entry(), Measured(1000.5))
+    trace.close()
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        database.executescript("ALTER TABLE exchange DROP COLUMN alarm; PRAGMA user_version = 1;")
+    (read,) = read_trace(file)
+    assert (1, None) == (read["number"], read["alarm"])
 
 
 def test_secrets_are_masked_in_errors() -> None:

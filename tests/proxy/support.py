@@ -392,7 +392,6 @@ class World:
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
         self._trust = ssl.create_default_context(cadata=authority.pem.decode())
-        self._trust.set_alpn_protocols(["http/1.1"])
         dial = {
             (API, 443): ("127.0.0.1", server.port),
             ("other.example.com", 443): ("127.0.0.1", server.port),
@@ -437,10 +436,17 @@ class World:
         assert client.until(b"\r\n\r\n") == b"HTTP/1.1 200 Connection established\r\n\r\n"
         return client
 
-    def tunnel(self, authority: str = f"{API}:443", *, name: str | None = None) -> Client:
+    def tunnel(
+        self,
+        authority: str = f"{API}:443",
+        *,
+        name: str | None = None,
+        alpn: Iterable[str] = ("http/1.1",),
+    ) -> Client:
         """A tunnel with TLS in it; `name` is what the TLS hello asks for, if not the same."""
         client = self.connect(authority)
         host = name or authority.rpartition(":")[0].strip("[]")
+        self._trust.set_alpn_protocols(list(alpn))
         client.sock = self._trust.wrap_socket(
             client.sock, server_hostname=host, suppress_ragged_eofs=False
         )

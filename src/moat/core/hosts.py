@@ -11,7 +11,7 @@ Three laws hold for both, so that what policy judges is what is dialled:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Scheme = Literal["http", "https"]
@@ -124,6 +124,16 @@ class Destination:
     scheme: Scheme
     host: str
     port: int
+    # Made once, since every request of a connection asks for them.
+    authority: str = field(init=False, repr=False, compare=False)
+    _text: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "authority", self._authority())
+        object.__setattr__(self, "_text", f"{self.scheme}://{self.authority}")
+
+    def __hash__(self) -> int:
+        return hash(self.host)  # which a string remembers
 
     @classmethod
     def parse(cls, scheme: Scheme, authority: str) -> Destination:
@@ -133,15 +143,14 @@ class Destination:
             scheme, canonical_host(host), DEFAULT_PORTS[scheme] if port is None else _port(port)
         )
 
-    @property
-    def authority(self) -> str:
+    def _authority(self) -> str:
         """What a Host header of this destination says: the default port is left out."""
         if self.port == DEFAULT_PORTS[self.scheme]:
             return f"[{self.host}]" if ":" in self.host else self.host
         return format_host_port(self.host, self.port)
 
     def __str__(self) -> str:
-        return f"{self.scheme}://{self.authority}"
+        return self._text
 
 
 @dataclass(frozen=True, slots=True)

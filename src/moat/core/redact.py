@@ -22,6 +22,8 @@ MASK = "***"
 
 def printable(text: str, *, limit: int = 2000) -> str:
     """The text with every control character escaped, cut at `limit` characters."""
+    if len(text) <= limit and text.isascii() and text.isprintable():
+        return text
     shown = _CONTROL.sub(_escape, text)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
@@ -33,20 +35,34 @@ def _escape(match: re.Match[str]) -> str:
 
 def url(text: str) -> str:
     """A URL or path without user information and without the values of query and fragment."""
-    address = _USERINFO.sub(r"\1", text)
+    address = _USERINFO.sub(r"\1", text) if "@" in text else text
+    if "?" not in address and "#" not in address:
+        return printable(address)
     cut = min((address.find(mark) for mark in "?#" if mark in address), default=len(address))
     return printable(address[:cut] + _QUERY_VALUE.sub("=" + MASK, address[cut:]))
 
 
-def values(text: str, secrets: Iterable[str]) -> str:
-    """The text with every known secret masked, also where it was percent-encoded."""
-    from urllib.parse import quote  # here, since few starts come to redact anything
+class Values:
+    """Known secrets, looked for in many texts."""
 
-    forms = set()
-    for secret in secrets:
-        quoted = quote(secret, safe="", errors="replace")
-        forms |= {secret, quoted, _PERCENT.sub(lambda match: match[0].lower(), quoted)}
-    # The longest first: one secret may be the beginning of another.
-    for form in sorted(forms - {""}, key=len, reverse=True):
-        text = text.replace(form, MASK)
-    return text
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        from urllib.parse import quote  # here, since few starts come to redact anything
+
+        forms = set()
+        for secret in secrets:
+            quoted = quote(secret, safe="", errors="replace")
+            forms |= {secret, quoted, _PERCENT.sub(lambda match: match[0].lower(), quoted)}
+        # The longest first: one secret may be the beginning of another.
+        self._forms = sorted(forms - {""}, key=len, reverse=True)
+
+    def mask(self, text: str) -> str:
+        """The text with every known secret masked, also where it was percent-encoded."""
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, MASK)
+        return text
+
+
+def values(text: str, secrets: Iterable[str]) -> str:
+    """A text with these secrets masked, also where they were percent-encoded."""
+    return Values(secrets).mask(text)

@@ -18,7 +18,7 @@ The upgrade to a WebSocket is a request like any other: what goes into heads goe
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from moat.core.hosts import Destination, HostPattern
@@ -152,7 +152,7 @@ class Injection:
             request = self._filled(request, self.placeholder)
         elif self.kind == "in-query" and "?" in request.target:
             target = substitute.without_others(request.target, self.parameter, self.placeholder)
-            request = replace(request, target=target)
+            request = request._replace(target=target)
         return request.without_headers(names) if names else request
 
     def apply(self, request: Request, secret: Secret) -> Request:
@@ -170,9 +170,9 @@ class Injection:
                 target = substitute.in_query(
                     request.target, self.parameter, self.placeholder, value
                 )
-                return replace(request, target=target)
+                return request._replace(target=target)
             case "in-body" if request.body:
-                return replace(request, body=None)  # of whatever length it will be
+                return request._replace(body=None)  # of whatever length it will be
         return request
 
     def body_transform(self, secret: Secret, headers: Headers = ()) -> Transform:

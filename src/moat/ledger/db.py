@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from moat.errors import RecordError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SCHEMA = f"""
 CREATE TABLE exchange (
     number      INTEGER PRIMARY KEY,  -- in the order the requests came
@@ -28,17 +30,21 @@ CREATE TABLE exchange (
     bytes_down  INTEGER NOT NULL,
     first_byte  REAL,                 -- seconds
     duration    REAL,                 -- seconds
-    error       TEXT
+    error       TEXT,
+    alarm       TEXT                  -- what no agent does by accident
 ) STRICT;
 PRAGMA user_version = {SCHEMA_VERSION};
 """
 COLUMNS = (
     "number", "started", "method", "url", "host", "outcome", "rule", "grants", "status",
-    "bytes_up", "bytes_down", "first_byte", "duration", "error",
+    "bytes_up", "bytes_down", "first_byte", "duration", "error", "alarm",
 )  # fmt: skip
+# All rows in one statement: sqlite3 lets go of the interpreter's lock around each, and the event
+# loop would have to win it back as often.
 _INSERT = (
-    f"INSERT OR REPLACE INTO exchange ({', '.join(COLUMNS)}) "  # noqa: S608  # our own names
-    f"VALUES ({', '.join('?' * len(COLUMNS))})"
+    f"INSERT OR REPLACE INTO exchange ({', '.join(COLUMNS)}) SELECT "  # noqa: S608  # our own names
+    + ", ".join(f"json_extract(value, '$[{index}]')" for index in range(len(COLUMNS)))
+    + " FROM json_each(?)"
 )
 
 Row = tuple[object, ...]
@@ -50,13 +56,15 @@ _GATHER = 0.03
 class Writer:
     """The one writer of a run's database.
 
-    `put` hands a row over and returns at once; once a commit has failed it raises RecordError
-    for ever, so that nothing goes on unrecorded.
+    `put` hands over what is to be written and returns at once; once a commit has failed it raises
+    RecordError for ever, so that nothing goes on unrecorded. `row` makes a row of what was handed
+    over, in the writer's thread and only for the last under each number.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, row: Callable[[int, Any], Row]) -> None:
         self._file = file
-        self._rows: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
+        self._row = row
+        self._rows: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
         self._failure: Exception | None = None
         self._closing = threading.Event()
         try:
@@ -67,13 +75,13 @@ class Writer:
         self._thread = threading.Thread(target=self._write, name="ledger", daemon=True)
         self._thread.start()
 
-    def put(self, row: Row) -> None:
-        """Hand a row over to be written. Raises RecordError."""
+    def put(self, number: int, said: Any) -> None:
+        """Hand over what is to be written under a number. Raises RecordError."""
         if self._failure is not None:
             raise self._refusal(self._failure)
         if self._closing.is_set():
             raise RecordError(f"the record of the run is closed: {self._file}")
-        self._rows.put(row)
+        self._rows.put((number, said))
 
     def close(self) -> None:
         """Write what is left and close. Raises RecordError if anything was not written."""
@@ -98,17 +106,19 @@ class Writer:
             while not self._rows.empty():
                 batch.append(self._rows.get_nowait())
             ended = None in batch
-            rows = {row[0]: row for row in batch if row is not None}  # the last of each number
+            last = dict(item for item in batch if item is not None)
             try:
-                self._commit(rows.values())
+                self._commit([self._row(number, said) for number, said in last.items()])
             # A row that cannot be written is as bad as a disk that is full.
             except Exception as error:
                 self._failure = self._failure or error
 
-    def _commit(self, rows: Iterable[Row]) -> None:
+    def _commit(self, rows: list[Row]) -> None:
         self._database.execute("BEGIN")
         try:
-            self._database.executemany(_INSERT, rows)
+            self._database.execute(
+                _INSERT, (json.dumps(rows, ensure_ascii=False, allow_nan=False),)
+            )
             self._database.execute("COMMIT")
         except BaseException:
             # SQLite rolls back by itself where it must; what went wrong first is what is told.

@@ -12,42 +12,63 @@ from moat.core import redact
 from moat.core.secret import Secret
 from moat.engine.exchange import Entry, Measured
 from moat.errors import RecordError
-from moat.ledger.db import COLUMNS, SCHEMA_VERSION, Writer
+from moat.ledger.db import COLUMNS, SCHEMA_VERSION, Row, Writer
+
+_Said = tuple[Any, ...]
 
 
 class Trace:
     """Writes exchanges down, without the secrets it is told of."""
 
     def __init__(self, file: Path) -> None:
-        self._writer = Writer(file)
+        self._writer = Writer(file, self._row)
         self._secrets: tuple[Secret, ...] = ()
+        self._values = redact.Values()
 
     def hide(self, secrets: Iterable[Secret]) -> None:
         """Mask these values wherever they would be written."""
         self._secrets = (*self._secrets, *secrets)
+        self._values = redact.Values(secret.reveal() for secret in self._secrets)
 
     def record(self, number: int, entry: Entry, measured: Measured) -> None:
         """Write down an exchange, replacing what stands under its number. Raises RecordError."""
-        known = [secret.reveal() for secret in self._secrets]
-        url = redact.url(redact.values(entry.url, known))
-        error = entry.error and redact.printable(redact.values(entry.error, known))
+        # As it is now: the exchange goes on. What is made of it, is made beside the event loop.
         self._writer.put(
+            number,
             (
-                number,
                 measured.started,
-                redact.printable(entry.method),
-                url,
-                _host(url),
+                entry.method,
+                entry.url,
                 entry.outcome,
-                entry.verdict.rule_name if entry.verdict else None,
-                ",".join(entry.grants),
+                entry.verdict,
+                entry.grants,
                 entry.status,
                 measured.bytes_up,
                 measured.bytes_down,
                 measured.first_byte,
                 measured.duration,
-                error,
-            )
+                entry.error,
+                entry.alarm,
+            ),
+        )
+
+    def _row(self, number: int, said: _Said) -> Row:
+        """A row of the database: safe to be shown, and without a secret."""
+        (started, method, url, outcome, verdict, grants, *measured, error, alarm) = said
+        mask = self._values.mask
+        url = redact.url(mask(url))
+        return (
+            number,
+            started,
+            redact.printable(method),
+            url,
+            _host(url),
+            outcome,
+            verdict.rule_name if verdict is not None else None,
+            ",".join(grants),
+            *measured,
+            error and redact.printable(mask(error)),
+            alarm and redact.printable(mask(alarm)),
         )
 
     def close(self) -> None:
@@ -73,8 +94,10 @@ def read_trace(file: Path) -> list[dict[str, Any]]:
                 return []
             if version > SCHEMA_VERSION:
                 raise RecordError(f"the trace {file} was written by a newer Moat")
+            # The first version knew no alarms.
+            columns = [name if version > 1 or name != "alarm" else "NULL" for name in COLUMNS]
             rows = database.execute(
-                f"SELECT {', '.join(COLUMNS)} FROM exchange ORDER BY number"  # noqa: S608
+                f"SELECT {', '.join(columns)} FROM exchange ORDER BY number"  # noqa: S608
             ).fetchall()
         finally:
             database.close()

@@ -29,7 +29,7 @@ from moat.proxy.answers import BROKEN, CHANGED, ENDED, GONE, answer_problem
 from moat.proxy.h1 import BadMessage
 from moat.proxy.interface import Handed
 from moat.proxy.sides import ClientSide, UpstreamSide
-from moat.proxy.silence import Silence, Turns
+from moat.proxy.silence import Turns
 from moat.proxy.transfer import copy, pass_through, tunnel
 from moat.proxy.upload import Upload
 from moat.proxy.upstream import UpstreamError
@@ -41,23 +41,26 @@ _SAFE_TO_REPEAT = frozenset({"GET", "HEAD", "OPTIONS"})
 class Play:
     """One request of a client, from its head to the end of its answer."""
 
+    _upstream: UpstreamSide | None = None
+    _upload: Upload | None = None
+    _turns: Turns | None = None
+    # Since when nothing has come from the upstream; None while nobody asks it for more.
+    _reading: float | None = None
+    _said = 0.0  # when the client last sent something of a body
+    _sent = False
+    _delivering = False
+    _overdue = False
+    _changed = False
+
     def __init__(self, handed: Handed, client: ClientSide) -> None:
         self._handed = handed
         self._client = client
         self._request: Request = client.request
         self._number = handed.next_number()
-        self._measured = Measured(started=time.time())
+        self._measured = Measured(time.time())
         self._clock = time.perf_counter()
-        self._now = asyncio.get_running_loop().time
-        self._upstream: UpstreamSide | None = None
-        self._upload: Upload | None = None
-        self._silence = Silence()
+        self._now = handed.live.now
         self._task = asyncio.current_task()
-        self._sent = False
-        self._delivering = False
-        self._tunnelling = False
-        self._overdue = False
-        self._changed = False
 
     async def run(self) -> None:
         """Play it to its end."""
@@ -69,13 +72,17 @@ class Play:
         finally:
             live.discard(self)
             conversation.close()
-            await self._clean_up()
+            if self._upstream is not None or self._upload is not None:
+                await self._clean_up()
 
     # what looks after it
 
     def check(self, now: float) -> None:
         """Give an upstream up that has been silent for too long."""
-        if self._silence.lasts(now) > self._handed.idle_timeout and self._upstream is not None:
+        if self._reading is None or self._upstream is None:
+            return
+        asked = self._said if self._turns is None else self._turns.asked
+        if asked is not None and now - max(self._reading, asked) > self._handed.idle_timeout:
             self._overdue = True
             self._upstream.abort()
 
@@ -92,7 +99,11 @@ class Play:
         command: Command | None = next(conversation, None)
         while command is not None:
             try:
-                reply = await self._carry_out(command)
+                reply: object = None
+                if isinstance(command, Record):
+                    self._record(command)
+                else:
+                    reply = await self._carry_out(command)
             except ExchangeFailed as failure:
                 command = _throw(conversation, failure)
             except asyncio.CancelledError:
@@ -116,28 +127,25 @@ class Play:
             problem = CHANGED
         elif self._overdue:
             return _throw(conversation, self._silent("sent nothing"))
-        elif self._tunnelling:
+        elif self._turns is not None:
             return conversation.send(None)
         else:
             problem = GONE if self._client.lost or self._client.cut else ENDED
         return _throw(conversation, self._failed(problem))
 
     async def _carry_out(self, command: Command) -> object:
-        match command:
-            case Record():
-                self._record(command)
-            case Resolve():
-                return await self._resolve(command.grant)
-            case Forward():
-                return await self._forward(command)
-            case Deliver():
-                await self._deliver(command)
-            case Inform():
-                return await self._inform(command.response)
-            case Ask():
-                return await self._ask_person(command)
-            case Refuse():
-                self._refuse(command.problem)
+        if isinstance(command, Resolve):
+            return await self._resolve(command.grant)
+        if isinstance(command, Forward):
+            return await self._forward(command)
+        if isinstance(command, Deliver):
+            await self._deliver(command)
+        elif isinstance(command, Inform):
+            return await self._inform(command.response)
+        elif isinstance(command, Ask):
+            return await self._ask_person(command)
+        elif isinstance(command, Refuse):
+            self._refuse(command.problem)
         return None
 
     async def _ask_person(self, command: Ask) -> bool:
@@ -176,22 +184,22 @@ class Play:
     # the way up
 
     async def _forward(self, command: Forward) -> Response:
-        upload = self._upload = Upload(self._client, command.through, self._count_up)
+        body, data = self._client.body, b""
+        if not body.ended:
+            upload = self._upload = Upload(self._client, command.through, self._count_up)
+            try:
+                data = upload.first()
+            except Refused as refused:
+                raise ExchangeFailed(refused.problem) from refused
+            except BadMessage as error:
+                problem = Problem(status=error.status, kind="bad-request", detail=error.reason)
+                raise ExchangeFailed(problem) from error
         try:
-            data = upload.first()
-        except Refused as refused:
-            raise ExchangeFailed(refused.problem) from refused
-        except BadMessage as error:
-            problem = Problem(status=error.status, kind="bad-request", detail=error.reason)
-            raise ExchangeFailed(problem) from error
-        try:
-            return await self._send_on(command, upload, data, fresh=False)
+            return await self._send_on(command, data, fresh=False)
         except _Stale:
-            return await self._send_on(command, upload, data, fresh=True)
+            return await self._send_on(command, data, fresh=True)
 
-    async def _send_on(
-        self, command: Forward, upload: Upload, data: bytes, *, fresh: bool
-    ) -> Response:
+    async def _send_on(self, command: Forward, data: bytes, *, fresh: bool) -> Response:
         request = command.request
         try:
             upstream = await self._handed.upstreams.open(
@@ -208,8 +216,8 @@ class Play:
         ended = body.ended or request.upgrade is not None
         try:
             upstream.start(request, data, end=ended and not body.trailers)
-            if not ended:
-                upload.go_on(upstream)
+            if not ended and self._upload is not None:
+                self._upload.go_on(upstream)
             elif body.trailers:
                 upstream.finish(body.trailers)
             return await self._head()
@@ -224,13 +232,13 @@ class Play:
         """The head of the next answer, which may be a 1xx. Raises WireClosed."""
         upstream = self._upstream
         assert upstream is not None
-        self._silence.reading = self._now()
+        self._reading = self._now()
         try:
             response = await upstream.head()
         except BadMessage as error:
             detail = f"the answer of {self._request.destination} is not sound: {error.reason}"
             raise self._failure("upstream-malformed", detail) from error
-        self._silence.reading = None
+        self._reading = None
         self._measured.first_byte = time.perf_counter() - self._clock
         return response
 
@@ -298,16 +306,15 @@ class Play:
     async def _read(self) -> bytes:
         """The next of the answer's body."""
         assert self._upstream is not None
-        self._silence.reading = self._now()
+        self._reading = self._now()
         data = await self._upstream.body.read()
-        self._silence.reading = None
+        self._reading = None
         return data
 
     async def _tunnel(
         self, upstream: UpstreamSide, command: Deliver, through: tuple[Transform, ...]
     ) -> None:
-        self._tunnelling = True
-        turns = self._silence.switch()
+        turns = self._turns = Turns()
         watching = () if command.watching is None else (command.watching,)
         await tunnel(
             self._tunnel_up(upstream, watching, turns), self._tunnel_down(upstream, through, turns)
@@ -321,7 +328,8 @@ class Play:
         body = self._client.body
         try:
             while not body.ended:
-                await upstream.drain()
+                if upstream.full:
+                    await upstream.drain()
                 data = await body.read()
                 self._count_up(len(data))
                 turns.said(data, self._now())
@@ -337,7 +345,8 @@ class Play:
         body = upstream.body
         try:
             while not body.ended:
-                await self._client.drain()
+                if self._client.full:
+                    await self._client.drain()
                 data = await self._read()
                 self._count_down(len(data))
                 turns.heard()
@@ -356,7 +365,7 @@ class Play:
 
     def _count_up(self, size: int) -> None:
         self._measured.bytes_up += size
-        self._silence.said = self._now()
+        self._said = self._now()
 
     def _count_down(self, size: int) -> None:
         self._measured.bytes_down += size

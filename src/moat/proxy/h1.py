@@ -6,7 +6,6 @@ Heads are parsed once and written anew; bodies stand in `h1_body`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -31,9 +30,16 @@ FRAMING_FIELDS = frozenset({b"content-length", b"transfer-encoding"})
 _UPGRADES = frozenset({b"websocket"})
 # Where a request goes stands in its destination alone.
 _NOT_IN_REQUESTS = HOP_BY_HOP | {b"host"}
+# What Connection lists of itself, besides names of headers.
+_USUAL = frozenset({b"close", b"keep-alive", b"upgrade"})
 
-Field = tuple[tuple[bytes, bytes], bytes]
-"""A header line: the name and value as they came, and the name in lower case."""
+# What says something of the message itself, or of one connection: read here, and not passed on
+# but for the length.
+_OF_THE_MESSAGE = HOP_BY_HOP | {b"content-length", b"expect", b"host"}
+
+Field = tuple[tuple[bytes, bytes], bytes | None]
+"""A header line: the name and value as they came, and the name in lower case where it is one of
+`_OF_THE_MESSAGE`."""
 
 
 class BadMessage(Exception):
@@ -81,11 +87,14 @@ UNTIL_CLOSE = UntilClose()
 
 @dataclass(slots=True)
 class Head:
-    """What both heads have: fields as they came, and their values by name in lower case."""
+    """What both heads have: the fields as they came, and the values of those that say something
+    of the message, by their name in lower case."""
 
     version: bytes
     fields: list[Field]
-    values: Mapping[bytes, list[bytes]]
+    said: dict[bytes, list[bytes]]
+    connection: list[bytes]
+    """What is said of this connection alone, in lower case."""
 
     @property
     def headers(self) -> Headers:
@@ -93,14 +102,8 @@ class Head:
         return tuple([pair for pair, _ in self.fields])
 
     def all(self, name: bytes) -> list[bytes]:
-        """Every value of a header; `name` in lower case."""
-        return self.values.get(name, [])
-
-    @property
-    def connection(self) -> list[bytes]:
-        """What is said of this connection alone, in lower case."""
-        said = self.values.get(b"connection")
-        return tokens(said) if said else []
+        """Every value of a header that says something of the message; `name` in lower case."""
+        return self.said.get(name, [])
 
     @property
     def keep_alive(self) -> bool:
@@ -109,10 +112,10 @@ class Head:
 
     def end_to_end(self, dropped: frozenset[bytes] = HOP_BY_HOP) -> Headers:
         """The fields less everything that concerns one connection only."""
-        listed = self.connection
-        if listed:
-            dropped = dropped.union(listed)
-        return tuple([pair for pair, name in self.fields if name not in dropped])
+        if self.connection and not _USUAL.issuperset(self.connection):
+            listed = dropped.union(self.connection)
+            return tuple([pair for pair, _ in self.fields if pair[0].lower() not in listed])
+        return tuple([pair for pair, name in self.fields if name is None or name not in dropped])
 
 
 @dataclass(slots=True)
@@ -125,7 +128,7 @@ class RequestHead(Head):
     @property
     def upgrade(self) -> str | None:
         """The protocol asked for, in lower case, where it is one that is passed on."""
-        asked = self.values.get(b"upgrade")
+        asked = self.said.get(b"upgrade")
         if asked and asked[0].lower() in _UPGRADES and b"upgrade" in self.connection:
             return asked[0].lower().decode()
         return None
@@ -196,7 +199,8 @@ class _Fields(dict[bytes, Field]):
 
     def __missing__(self, line: bytes) -> Field:
         pair = parse_field(line)
-        field = (pair, pair[0].lower())
+        name = pair[0].lower()
+        field = (pair, name if name in _OF_THE_MESSAGE else None)
         if len(line) <= 256:
             if len(self) >= 2048:
                 self.clear()
@@ -207,15 +211,19 @@ class _Fields(dict[bytes, Field]):
 _fields = _Fields()
 
 
-def _parse_fields(lines: list[bytes]) -> tuple[list[Field], dict[bytes, list[bytes]]]:
+def _parse_fields(
+    lines: list[bytes],
+) -> tuple[list[Field], dict[bytes, list[bytes]], list[bytes]]:
     fields = [_fields[line] for line in lines]
-    values: dict[bytes, list[bytes]] = {}
+    said: dict[bytes, list[bytes]] = {}
     for (_, value), name in fields:
-        if name in values:
-            values[name].append(value)
-        else:
-            values[name] = [value]
-    return fields, values
+        if name is not None:
+            if name in said:
+                said[name].append(value)
+            else:
+                said[name] = [value]
+    connection = said.get(b"connection")
+    return fields, said, tokens(connection) if connection else []
 
 
 def parse_request(head: bytes) -> RequestHead:
@@ -238,9 +246,9 @@ def parse_response(head: bytes) -> ResponseHead:
 
 def _declared(head: Head) -> Framing | None:
     """The framing a head declares (RFC 9112 section 6.3), None where it declares none."""
-    encodings, lengths = head.values.get(b"transfer-encoding"), head.values.get(b"content-length")
-    listed = head.connection
-    if listed and not FRAMING_FIELDS.isdisjoint(listed):
+    said = head.said
+    encodings, lengths = said.get(b"transfer-encoding"), said.get(b"content-length")
+    if head.connection and not FRAMING_FIELDS.isdisjoint(head.connection):
         raise BadMessage("Connection names what delimits the body")
     if encodings:
         if lengths:
@@ -258,9 +266,7 @@ def _declared(head: Head) -> Framing | None:
 def request_framing(head: RequestHead) -> Framing:
     """How the body of a request is delimited. Raises BadMessage."""
     declared = _declared(head)
-    if declared is None or declared == Length(0):
-        return NO_BODY
-    return declared
+    return NO_BODY if declared is None or declared.size == 0 else declared
 
 
 def response_framing(head: ResponseHead, method: str) -> Framing:
@@ -272,14 +278,14 @@ def response_framing(head: ResponseHead, method: str) -> Framing:
 
 
 def _render(first: bytes, headers: Headers, framing: bytes) -> bytes:
-    fields = b"".join([b"%b: %b\r\n" % pair for pair in headers])
-    return b"%b\r\n%b%b\r\n" % (first, fields, framing)
+    lines = [first, *[b": ".join(pair) for pair in headers], framing]
+    return b"\r\n".join(lines)
 
 
 def _framing_lines(upgrade: str | None, body: int | None) -> bytes:
     if upgrade is not None:
-        return b"Connection: Upgrade\r\nUpgrade: %b\r\n" % upgrade.encode("latin-1")
-    return b"Transfer-Encoding: chunked\r\n" if body is None else b""
+        return b"Connection: Upgrade\r\nUpgrade: %b\r\n\r\n" % upgrade.encode("latin-1")
+    return b"Transfer-Encoding: chunked\r\n\r\n" if body is None else b"\r\n"
 
 
 def render_request(request: Request) -> bytes:
@@ -292,5 +298,5 @@ def render_response(response: Response, *, close: bool = False) -> bytes:
     """A response head for the client."""
     lines = _framing_lines(response.upgrade, response.body)
     if close and response.upgrade is None:
-        lines += b"Connection: close\r\n"
+        lines = b"Connection: close\r\n" + lines
     return _render(b"HTTP/1.1 %d %b" % (response.status, response.reason), response.headers, lines)

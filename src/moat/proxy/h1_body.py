@@ -11,12 +11,11 @@ import re
 from moat.engine.messages import Headers
 from moat.proxy.h1 import (
     BARE_LF,
+    CHUNKED,
     FRAMING_FIELDS,
+    NO_BODY,
     BadMessage,
-    Chunked,
     Framing,
-    Length,
-    UntilClose,
     parse_field,
 )
 from moat.proxy.wire import Wire, WireClosed
@@ -176,16 +175,36 @@ class ChunkedBody:
 
 
 _SIZE, _DATA, _END, _TRAILERS = range(4)
-Incoming = LengthBody | RestBody | ChunkedBody
+
+
+class NoMore:
+    """A body that is none. See `moat.proxy.sides.Body`."""
+
+    ended = True
+    trailers: Headers = ()
+
+    def take(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    async def read(self) -> bytes:
+        """Nothing."""
+        return b""
+
+
+EMPTY = NoMore()
+Incoming = LengthBody | RestBody | ChunkedBody | NoMore
 
 
 def incoming(wire: Wire, framing: Framing) -> Incoming:
     """The body that follows a head of this framing."""
-    if isinstance(framing, Chunked):
+    if framing is NO_BODY:
+        return EMPTY
+    if framing is CHUNKED:
         return ChunkedBody(wire)
-    if isinstance(framing, UntilClose):
+    if framing.size is None:
         return RestBody(wire)
-    return LengthBody(wire, framing.size if isinstance(framing, Length) else 0)
+    return LengthBody(wire, framing.size)
 
 
 def chunk(data: bytes) -> bytes:

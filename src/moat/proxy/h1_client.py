@@ -74,6 +74,11 @@ class H1Client:
         elif self._chunked:
             self._wire.write(last_chunk(trailers))
 
+    @property
+    def full(self) -> bool:
+        """Whether the client has no room."""
+        return self._wire.full
+
     async def drain(self) -> None:
         """Wait until the client has room. Raises WireClosed."""
         await self._wire.drain()

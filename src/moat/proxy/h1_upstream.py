@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 from moat.engine.messages import Headers, Request, Response
 from moat.proxy.h1 import (
-    NO_BODY,
     BadMessage,
     ResponseHead,
+    find_head,
     parse_response,
     read_head,
     render_request,
     response_framing,
 )
-from moat.proxy.h1_body import RestBody, chunk, incoming, last_chunk
+from moat.proxy.h1_body import EMPTY, RestBody, chunk, incoming, last_chunk
 from moat.proxy.sides import Body
 from moat.proxy.wire import Wire, WireClosed
 
@@ -30,7 +30,7 @@ class H1Upstream:
         self._chunked = False
         self._sent = False
         self.reused = reused
-        self.body: Body = incoming(wire, NO_BODY)
+        self.body: Body = EMPTY
 
     @property
     def untouched(self) -> bool:
@@ -64,18 +64,27 @@ class H1Upstream:
         elif self._chunked:
             self._wire.write(last_chunk(trailers))
 
+    @property
+    def full(self) -> bool:
+        """Whether the upstream has no room."""
+        return self._wire.full
+
     async def drain(self) -> None:
         """Wait until the upstream has room. Raises WireClosed."""
         await self._wire.drain()
 
     async def head(self) -> Response:
         """The head of the next answer. Raises WireClosed, or BadMessage."""
-        raw = await read_head(self._wire)
+        wire = self._wire
+        if not wire.buffer:
+            await wire.fill()
+        raw = find_head(wire) or await read_head(wire)
         if raw is None:
             raise WireClosed("the connection ended before the answer")
         head = self._head = parse_response(raw)
         framing = response_framing(head, self._request.method)
         if head.status == 101:
+            # Only what was asked for, and only once.
             protocols = [value.decode("latin-1").lower() for value in head.all(b"upgrade")]
             if protocols != [self._request.upgrade]:
                 raise BadMessage("a switch of protocols nobody asked for")

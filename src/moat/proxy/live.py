@@ -7,6 +7,7 @@ then is exact enough for limits of seconds.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 # Seconds between two looks: how much later than promised a limit may strike.
@@ -26,11 +27,12 @@ class Watched(Protocol):
 
 
 class Live:
-    """Everything of one proxy that waits for somebody else."""
+    """Everything of one proxy that waits for somebody else; `now` is the event loop's clock."""
 
     def __init__(self) -> None:
         self._watched: set[Watched] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self.now: Callable[[], float] = lambda: asyncio.get_running_loop().time()
 
     def __len__(self) -> int:
         return len(self._watched)
@@ -39,7 +41,9 @@ class Live:
         """Look after it from now on."""
         self._watched.add(watched)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(TICK, self._look)
+            loop = asyncio.get_running_loop()
+            self.now = loop.time
+            self._timer = loop.call_later(TICK, self._look)
 
     def discard(self, watched: Watched) -> None:
         """Look after it no more."""

@@ -44,6 +44,11 @@ class Outgoing(Protocol):
         """Send the end of the body. Raises WireClosed."""
         ...
 
+    @property
+    def full(self) -> bool:
+        """Whether there is reason to wait in `drain`."""
+        ...
+
     async def drain(self) -> None:
         """Wait until the other side has room. Raises WireClosed."""
         ...

@@ -13,30 +13,6 @@ from moat.proxy.frames import PONG, FrameScanner, is_data
 IDLE_TIMEOUT = 600.0
 
 
-class Silence:
-    """What an exchange waits for. `reading` says since when nothing has come from the upstream,
-    None while nobody asks it for more; `said` when the client last sent something of a body."""
-
-    __slots__ = ("_turns", "reading", "said")
-
-    def __init__(self) -> None:
-        self.reading: float | None = None
-        self.said = 0.0
-        self._turns: Turns | None = None
-
-    def switch(self) -> Turns:
-        """From now on the two take turns."""
-        self._turns = Turns()
-        return self._turns
-
-    def lasts(self, now: float) -> float:
-        """For how long the client has been waiting: 0 if it does not."""
-        if self.reading is None:
-            return 0.0
-        asked = self._turns.asked if self._turns is not None else self.said
-        return 0.0 if asked is None else now - max(self.reading, asked)
-
-
 class Turns:
     """Whose turn it is on an upgraded connection: the upstream's, once the client has asked.
 

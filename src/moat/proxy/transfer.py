@@ -43,7 +43,8 @@ async def copy(
     read = read or body.read
     while not body.ended:
         # Before more is taken, not after: what was read last is on its way, and done.
-        await sink.drain()
+        if sink.full:
+            await sink.drain()
         data = await read()
         count(len(data))
         if through:

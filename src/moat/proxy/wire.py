@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from asyncio import get_running_loop
 from collections.abc import Callable
 from typing import cast
 
@@ -65,7 +66,9 @@ class Wire(asyncio.Protocol):
             self._incoming.write(data)
             if not self._handshaking:
                 self._decrypt()
-        self._wake_reader()
+        readable = self._readable
+        if readable is not None and not readable.done():
+            readable.set_result(None)
 
     def eof_received(self) -> bool:
         """Note the end of what comes; the other direction stays open."""
@@ -122,7 +125,7 @@ class Wire(asyncio.Protocol):
                 raise TimeoutError
             if size and self._reading_paused:
                 return True
-            self._readable = asyncio.get_running_loop().create_future()
+            self._readable = get_running_loop().create_future()
             await self._readable
         return True
 
@@ -177,23 +180,29 @@ class Wire(asyncio.Protocol):
 
     def write(self, data: bytes | bytearray) -> None:
         """Send bytes, buffering what the network does not take yet. Raises WireClosed."""
-        if self._transport is None or self._transport.is_closing():
+        transport, tls = self._transport, self._tls
+        if transport is None or transport.is_closing():
             raise WireClosed("the connection is closed")
-        if self._tls is None:
-            self._transport.write(data)
+        if tls is None:
+            transport.write(data)
             return
         try:
-            sent = self._tls.write(data)
+            sent = tls.write(data)
             while sent < len(data):
-                sent += self._tls.write(memoryview(data)[sent:])
+                sent += tls.write(memoryview(data)[sent:])
         except ssl.SSLError as error:
             raise WireClosed(f"TLS failed: {error.reason}") from error
-        self._transport.write(self._outgoing.read())
+        transport.write(self._outgoing.read())
+
+    @property
+    def full(self) -> bool:
+        """Whether there is reason to wait in `drain`."""
+        return self._writing_paused or self._transport is None
 
     async def drain(self) -> None:
         """Wait until the other side has room. Raises WireClosed."""
         while self._writing_paused:
-            self._writable = asyncio.get_running_loop().create_future()
+            self._writable = get_running_loop().create_future()
             await self._writable
         if self._transport is None:
             raise WireClosed("the connection is closed")
@@ -274,7 +283,7 @@ class Wire(asyncio.Protocol):
                 self._flush()
                 if self.ended:
                     raise WireClosed("the connection ended during the TLS handshake") from None
-                self._readable = asyncio.get_running_loop().create_future()
+                self._readable = get_running_loop().create_future()
                 await self._readable
             except ssl.SSLError:
                 self._flush()  # the alert that says why
@@ -285,8 +294,10 @@ class Wire(asyncio.Protocol):
 
     def _decrypt(self) -> None:
         self._read_records(HIGH_WATER)
-        self._flush()
-        self._limit_reading()
+        if self._outgoing.pending:
+            self._flush()
+        if len(self.buffer) >= HIGH_WATER:
+            self._limit_reading()
 
     def _read_records(self, limit: int | None) -> None:
         """Decrypt until the buffer holds `limit` bytes, or all there is."""

@@ -52,7 +52,12 @@ class Watched:
     def record(self, number: int, entry: Entry, measured: Measured) -> None:
         """Write down an exchange. Raises RecordError."""
         self._recorder.record(number, entry, measured)
-        self._newest = max(self._newest, number)
+        if number > self._newest:
+            self._newest = number
+        if entry.outcome == "open" or (
+            entry.outcome == "forwarded" and not self._troubles and (entry.status or 0) < 400
+        ):
+            return
         place = _place(entry)
         if entry.outcome == "refused" and entry.verdict is not None:
             # Only what came as far as a verdict has a host that was read and understood; and
