@@ -53,6 +53,7 @@ class RunDirectory:
         self.transcript = self.root / "transcript.log"
         self.trace = self.root / "trace.db"
         self.log = self.root / "supervisor.log"
+        self.decisions = self.root / "decisions.jsonl"
         self.stage = self.root / "stage"
         self._lock = self.root / "lock"
 
@@ -159,3 +160,29 @@ def find_run(runs: Path, given: str | None) -> RunRecord:
             hint="type more of the id, as in: moat list",
         )
     return matching[0]
+
+
+def get_live_run(runs: Path, given: str | None) -> RunRecord:
+    """The live run of an id, a name, or a unique beginning of an id; without, the only one.
+
+    Raises UsageError.
+    """
+    live = [record for record in list_runs(runs) if record.state in LIVE]
+    if given is None:
+        if not live:
+            raise UsageError("no run is live", hint="run: moat list")
+        if len(live) > 1:
+            names = (f"{r.run} ({r.name})" if r.name else r.run for r in live[:_CANDIDATES])
+            raise UsageError(
+                f"{len(live)} runs are live: {', '.join(names)}"
+                + (", …" if len(live) > _CANDIDATES else ""),
+                hint=f"say which: --run {live[0].run}",
+            )
+        return live[0]
+    # A name that was used before means the run that has it now.
+    record = next((r for r in live if r.name == given), None) or find_run(runs, given)
+    if record.state not in LIVE:
+        raise UsageError(
+            f"run {record.run} has ended ({record.state})", hint="see which are live: moat list"
+        )
+    return record
