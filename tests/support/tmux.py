@@ -118,11 +118,20 @@ class Tmux:
         rows = self._tmux("capture-pane", "-p").split("\n")[: self._rows]
         return [row.rstrip() for row in rows]
 
+    def styled(self) -> list[str]:
+        """The rows of the screen with what makes colours, styles and other alphabets."""
+        rows = self._tmux("capture-pane", "-p", "-e").split("\n")[: self._rows]
+        return [row.rstrip() for row in rows]
+
     def flags(self) -> dict[str, str]:
         """What tmux knows of the terminal's modes."""
         names = " ".join(f"#{{{name}}}" for name in _FLAGS)
         values = self._tmux("display-message", "-p", names).split()
         return dict(zip(_FLAGS, values, strict=True))
+
+    def cursor(self) -> str:
+        """Where the cursor is: column and row."""
+        return self._tmux("display-message", "-p", "#{cursor_x} #{cursor_y}")
 
     def type(self, text: str) -> None:
         """Type a text, all of it visible characters."""

@@ -13,6 +13,7 @@ import select
 import signal
 import socket
 import termios
+import time
 import tty
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,12 +21,16 @@ from types import FrameType
 
 from moat.errors import Interrupted, MoatError
 from moat.run import control
-from moat.run.modes import Modes
+from moat.run.at_terminal import AtTerminal, StoreAlways
+from moat.run.overlay import Overlay
+from moat.run.question import LATER, NO, Answer, Asked
 
 _CHUNK = 1 << 16
 _OUTPUTS = {control.STDOUT: 1, control.STDERR: 2}
 # Milliseconds a reader of our output may take nothing once the run was asked to end.
 _PATIENCE_MS = 1000
+# Seconds between two sizes of a window, so that a program sees both.
+_SEEN = 0.1
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -41,20 +46,26 @@ _DIED = Ended(1, MoatError("the run's supervisor died", hint="run: moat doctor")
 
 
 def attach(
-    channel: socket.socket, *, terminal: bool, stdin: bool, unblock: Iterable[signal.Signals]
+    channel: socket.socket,
+    *,
+    terminal: bool,
+    stdin: bool,
+    unblock: Iterable[signal.Signals],
+    store: StoreAlways,
 ) -> Ended:
     """Be the client of a run until it ends.
 
     `terminal` puts the person's terminal in raw mode, so that every key reaches the box;
     `stdin` says whether standard input is the run's. Signals are passed on; those of `unblock`
-    were kept waiting until there was somebody to pass them on.
+    were kept waiting until there was somebody to pass them on. `store` keeps what the person
+    allows for good when asked.
     """
     with contextlib.ExitStack() as stack:
         signals = stack.enter_context(_signals_as_bytes(terminal))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, unblock)
         if terminal:
             stack.enter_context(_raw_terminal(0))
-        client = _Client(channel, signals, terminal)
+        client = _Client(channel, signals, terminal, store)
         if terminal:
             stack.callback(client.leave_terminal)
         if not stdin:
@@ -63,7 +74,9 @@ def attach(
 
 
 class _Client:
-    def __init__(self, channel: socket.socket, signals: socket.socket, terminal: bool) -> None:
+    def __init__(
+        self, channel: socket.socket, signals: socket.socket, terminal: bool, store: StoreAlways
+    ) -> None:
         self._channel = channel
         self._signals = signals
         self._terminal = terminal
@@ -72,30 +85,42 @@ class _Client:
         self._broken: set[int] = set()
         self._unwritten: OSError | None = None  # why what was printed could not be written
         self._signalled: set[int] = set()
-        self._modes = Modes()
+        self._overlay = Overlay()
+        self._drawn_on = {number for number in (1, 2) if os.isatty(number)}
+        self._at_terminal = AtTerminal(self._overlay, store, has_run=terminal)
 
     def run(self, *, reads_stdin: bool) -> Ended:
+        self._reads_stdin = reads_stdin
+        try:
+            while (ended := self._turn()) is None:
+                pass
+            return ended
+        finally:
+            self._at_terminal.close()
+
+    def _turn(self) -> Ended | None:
+        """Wait until something happens, and do what is to be done; how the run ended, if it has."""
+        self._at_terminal.pass_time()
+        keys = self._at_terminal.keys
+        reads = keys is None and self._reads_stdin and self._window > 0
         poll = select.poll()
-        poll.register(self._channel, select.POLLIN)
-        poll.register(self._signals, select.POLLIN)
-        reading = False
-        while True:
-            if reads_stdin and reading != (self._window > 0):
-                reading = not reading
-                poll.register(0, select.POLLIN) if reading else poll.unregister(0)
-            for descriptor, _ in poll.poll():
-                if descriptor == self._channel.fileno():
-                    try:
-                        ended = self._receive()
-                    except (control.ProtocolError, ValueError, KeyError):
-                        ended = _DIED
-                    if ended is not None:
-                        return ended
-                elif descriptor == self._signals.fileno():
-                    self._pass_signals_on()
-                elif reading and not self._pass_input_on():
-                    poll.unregister(0)
-                    reads_stdin = False
+        for source in (self._channel, self._signals, keys, 0 if reads else None):
+            if source is not None:
+                poll.register(source, select.POLLIN)
+        ready = {descriptor for descriptor, _ in poll.poll(self._at_terminal.timeout())}
+        # First what was typed, as all the others may change to whom that goes.
+        if keys is not None and keys in ready:
+            self._hear_keys()
+        elif 0 in ready:
+            self._reads_stdin = self._pass_input_on()
+        if self._signals.fileno() in ready:
+            self._pass_signals_on()
+        if self._channel.fileno() in ready:
+            try:
+                return self._receive()
+            except (control.ProtocolError, ValueError, KeyError):
+                return _DIED
+        return None
 
     def send(self, data: bytes) -> None:
         try:
@@ -115,9 +140,51 @@ class _Client:
                 self._print(kind, payload)
             elif kind == control.STDIN_TAKEN:
                 self._window += int(json.loads(payload)["bytes"])
+            elif kind == control.QUESTION:
+                self._ask(Asked.of(json.loads(payload)))
+            elif kind == control.WITHDRAWN:
+                asked = self._at_terminal.asked
+                if asked is not None and asked.id == json.loads(payload)["id"]:
+                    self._stop_asking()
             elif kind == control.EXIT:
                 return self._ended(json.loads(payload))
         return None
+
+    # what the run asks the person
+
+    def _ask(self, asked: Asked) -> None:
+        if not self._at_terminal.ask(asked):
+            self._note(f"the run waits to reach {asked.host}; to answer: moat approve")
+            self._answer(asked, LATER)
+
+    def _hear_keys(self) -> None:
+        asked, answer = self._at_terminal.asked, self._at_terminal.read()
+        if asked is not None and answer is not None:
+            self._stop_asking()
+            self._answer(asked, answer)
+
+    def _answer(self, asked: Asked, answer: Answer) -> None:
+        self.send(
+            control.message(control.ANSWER, id=asked.id, action=answer.action, extent=answer.extent)
+        )
+        if answer != LATER:
+            self._note(answer.done(asked))
+
+    def _stop_asking(self) -> None:
+        """Take the question off the screen, and have the program draw there again."""
+        if self._at_terminal.close() and self._terminal:
+            with contextlib.suppress(OSError):  # it has hung up
+                size = os.get_terminal_size(0)
+                # To a window that is as before there is nothing to draw.
+                self._send_size(max(1, size.lines - 1), size.columns)
+                time.sleep(_SEEN)
+                self._send_size(size.lines, size.columns)
+
+    def _note(self, text: str) -> None:
+        """Tell the person something, unless the run has the terminal."""
+        if not self._terminal:
+            with contextlib.suppress(OSError):  # nobody reads it
+                os.write(2, f"moat: {text}\n".encode())
 
     def _ended(self, told: dict[str, object]) -> Ended:
         code = int(str(told["code"]))
@@ -143,8 +210,8 @@ class _Client:
             try:
                 if self._wait_writable(descriptor):
                     written = os.write(descriptor, view[: select.PIPE_BUF])
-                    if self._terminal:
-                        self._modes.feed(bytes(view[:written]))
+                    if descriptor in self._drawn_on:
+                        self._overlay.feed(bytes(view[:written]))
                     view = view[written:]
                 else:
                     self._give_up(kind)
@@ -157,7 +224,7 @@ class _Client:
 
     def leave_terminal(self) -> None:
         """Switch off what a program that was killed has left on."""
-        if undo := self._modes.undo():
+        if undo := self._overlay.modes.undo():
             with contextlib.suppress(OSError):  # it has hung up
                 os.write(1, undo)
 
@@ -199,12 +266,17 @@ class _Client:
             if number == signal.SIGWINCH:
                 with contextlib.suppress(OSError):  # it has hung up
                     size = os.get_terminal_size(0)
-                    self.send(
-                        control.message(control.RESIZE, rows=size.lines, columns=size.columns)
-                    )
+                    self._send_size(size.lines, size.columns)
+                self._at_terminal.draw()
             else:
                 self._signalled.add(number)
+                if (asked := self._at_terminal.asked) is not None:
+                    self._stop_asking()
+                    self._answer(asked, NO)
                 self.send(control.message(control.SIGNAL, number=number))
+
+    def _send_size(self, rows: int, columns: int) -> None:
+        self.send(control.message(control.RESIZE, rows=rows, columns=columns))
 
 
 @contextlib.contextmanager

@@ -20,12 +20,15 @@ STDOUT = b"o"
 STDERR = b"r"
 EXIT = b"x"  # {"code", "run", "error", "hint"}
 STDIN_TAKEN = b"a"  # {"bytes"}: room for as many more
+QUESTION = b"q"  # {"id", "run", "name", …}: no output comes until it is answered or withdrawn
+WITHDRAWN = b"u"  # {"id"}: that question is not asked any more
 # client to supervisor
 STDIN = b"i"
 STDIN_END = b"e"
 RESIZE = b"w"  # {"rows", "columns"}
 SIGNAL = b"k"  # {"number"}
 CLOSED = b"c"  # the kind of the frames that nobody reads any more, as it is
+ANSWER = b"n"  # {"id", "action", "extent"}; `action` is "later" where it is left to others
 
 
 # How many bytes of input a client sends ahead of what was taken, so that a command which does

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+from functools import partial
 
 from moat.config.paths import Home
 from moat.run.attach import Ended, attach
@@ -30,9 +31,22 @@ def launch(plan: Plan, home: Home, *, stdin: bool) -> Ended:
             os._exit(1)
     theirs.close()
     try:
-        return attach(ours, terminal=plan.terminal is not None, stdin=stdin, unblock=signals)
+        return attach(
+            ours,
+            terminal=plan.terminal is not None,
+            stdin=stdin,
+            unblock=signals,
+            store=partial(_allow_always, home),
+        )
     finally:
         ours.close()
         os.waitpid(supervisor, 0)
         # All that is left is to say how it ended.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _allow_always(home: Home, host: str) -> None:
+    """Store that every run may reach a host. Raises MoatError or OSError."""
+    from moat.config.settings_edit import allow_always
+
+    allow_always(home, host)

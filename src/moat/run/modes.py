@@ -77,6 +77,21 @@ class Modes:
         else:
             self._changed.pop(mode, None)
 
+    @property
+    def on_other_screen(self) -> bool:
+        """Whether a program draws on a screen of its own, which is gone when it is left."""
+        return not self._changed.keys().isdisjoint(_SCREENS)
+
+    def pause(self) -> tuple[bytes, bytes]:
+        """What switches off what stands in the way of a question, and what switches it on again.
+
+        The screen is not among it, nor how keys are reported.
+        """
+        modes = sorted(self._changed.keys() - _SCREENS)
+        off = (b"\x1b[?%d%s" % (mode, b"h" if mode in _ON_BY_DEFAULT else b"l") for mode in modes)
+        on = (b"\x1b[?%d%s" % (mode, b"l" if mode in _ON_BY_DEFAULT else b"h") for mode in modes)
+        return b"".join(off), b"".join(on)
+
     def undo(self) -> bytes:
         """What must be written for the terminal to be as it was; nothing for one left alone."""
         parts = []

@@ -174,14 +174,18 @@ def transcribed(directory: RunDirectory) -> Iterator[Transcript]:
         transcript.close()
 
 
-@contextlib.asynccontextmanager
-async def proxied(
-    box: Box, plan: Plan, grants: OpenedGrants, recorder: Recorder, tls: LazyTls
-) -> AsyncIterator[ProxyServer]:
-    """The proxy, listening inside the box; every connection is ended and recorded at the end."""
-    session = RunSession(plan.run, plan.policy, plan.injections, plan.command_line)
+def handed_of(plan: Plan, grants: OpenedGrants, recorder: Recorder, tls: LazyTls) -> Handed:
+    """What the proxy of a plan works with."""
+    session = RunSession(
+        plan.run, plan.policy, plan.injections, plan.command_line, plan.placeholders
+    )
     upstreams = Upstreams(tls.upstream, connect_to=dict(plan.upstream.connect_to))
-    handed = Handed(session, grants, recorder, tls, upstreams, plan.upstream.idle_timeout)
+    return Handed(session, grants, recorder, tls, upstreams, plan.upstream.idle_timeout)
+
+
+@contextlib.asynccontextmanager
+async def proxied(box: Box, handed: Handed) -> AsyncIterator[ProxyServer]:
+    """The proxy, listening inside the box; every connection is ended and recorded at the end."""
     server, names = ProxyServer(handed), Names()
     resolver = Resolver(handed, names)
     await server.listen(box.sockets.proxy)

@@ -27,14 +27,18 @@ from moat.ledger.transcript import Transcript
 from moat.proxy.server import ProxyServer
 from moat.run import control
 from moat.run.advice import Advice, Watched
+from moat.run.channel import Client
+from moat.run.commanded import commanded
 from moat.run.grants import open_grants
 from moat.run.plan import Plan
+from moat.run.putting import Putter
 from moat.run.record import RunDirectory
 from moat.run.steps import (
     box_spec,
     boxed,
     choose_runtime,
     exported,
+    handed_of,
     proxied,
     recorded,
     staged,
@@ -103,38 +107,6 @@ def _end_what_is_left() -> None:
                 os.kill(int(child), signal.SIGKILL)
 
 
-class Client:
-    """The command line at the other end of the channel."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._gone = False
-
-    async def send(self, data: bytes) -> None:
-        """Send a frame, waiting while the client is slow; nothing once it is gone."""
-        if self._gone:
-            return
-        try:
-            self._writer.write(data)
-            await self._writer.drain()
-        except ConnectionError:
-            self._gone = True
-
-    async def receive(self) -> bytes:
-        """Bytes from the client; empty when it is gone."""
-        try:
-            return await self._reader.read(1 << 16)
-        except ConnectionError:
-            return b""
-
-    async def close(self) -> None:
-        """Close the channel once everything has gone out."""
-        with contextlib.suppress(ConnectionError):
-            self._writer.close()
-            await self._writer.wait_closed()
-
-
 class Supervisor:
     """One run, from its record to its end."""
 
@@ -151,6 +123,7 @@ class Supervisor:
         self._sending: set[bytes] = set()  # outputs whose reader is slow just now
         self._unread: set[bytes] = set()  # those that nobody reads any more
         self._watched: Watched | None = None
+        self._putter: Putter | None = None  # of questions, while there may be some
         self._client: Client
 
     async def run(self, channel: socket.socket) -> None:
@@ -215,7 +188,10 @@ class Supervisor:
             transcript = stack.enter_context(transcribed(directory))
             tls = LazyTls(ca=self._home.ca, extra_roots=plan.upstream.ca_file)
             self._watched = Watched(trace)
-            server = await stack.enter_async_context(proxied(box, plan, grants, self._watched, tls))
+            handed = handed_of(plan, grants, self._watched, tls)
+            server = await stack.enter_async_context(proxied(box, handed))
+            asker = await stack.enter_async_context(commanded(directory, handed, server))
+            self._putter = Putter(plan.run, plan.name, asker, self._client.send_nowait)
             self._box = box
             keeper.set("running")
             gc.enable()
@@ -286,6 +262,8 @@ class Supervisor:
                 self._passed += len(data)
                 transcript.write(data)
                 self._sending.add(kind)
+                if self._putter is not None:
+                    await self._putter.wait_clear()
                 await self._client.send(control.frame(kind, data))
                 self._sending.discard(kind)
         finally:
@@ -327,6 +305,8 @@ class Supervisor:
             self._box.resize(int(size["rows"]), int(size["columns"]))
         elif kind == control.SIGNAL:
             self._stop(int(json.loads(payload)["number"]))
+        elif kind == control.ANSWER and self._putter is not None:
+            self._putter.hear(payload)
         elif kind == control.CLOSED and payload in self._passing:
             self._unread.add(payload)
             self._passing[payload].cancel()
