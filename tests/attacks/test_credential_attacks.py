@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from moat.providers.codex.constants import OPENAI_API_KEY_PLACEHOLDER
 from support.cli import REAL_KEY, Cli
 from support.sink import Sinks
 from support.users import User
@@ -124,10 +123,10 @@ def test_nobody_else_gets_the_key(asked: Asked, place: str) -> None:
 
 
 def test_what_is_allowed_without_a_key_arrives_as_it_is(asked: Asked) -> None:
-    """Another host gets what the box itself sent: the placeholder."""
+    """Another host gets what the box itself sent, and it is not changed."""
     assert 200 == asked.answers["to_another_host"]
     (_, head), *_ = asked.seen["evil"]
-    assert OPENAI_API_KEY_PLACEHOLDER.encode() in head
+    assert b"\r\nAuthorization: Bearer sk-of-somebody-else\r\n" in head
 
 
 @pytest.mark.parametrize(
