@@ -11,6 +11,7 @@ from moat.engine.exchange import (
     Deliver,
     ExchangeFailed,
     Forward,
+    Inform,
     Record,
     Refuse,
     Resolve,
@@ -18,7 +19,11 @@ from moat.engine.exchange import (
 )
 from moat.engine.inject import Injection
 from moat.engine.messages import Response
+from moat.engine.patterns import PathPattern
+from moat.engine.placeholder import Placeholder
+from moat.engine.policy import Policy, Rule
 from moat.engine.problem import Problem
+from moat.engine.session import RunSession
 
 OK = Response(200)
 NOT_RECORDED = ExchangeFailed(Problem(503, "not-recorded", "the disk is full"))
@@ -176,7 +181,7 @@ def test_a_credential_is_taken_out_before_another_is_put_in() -> None:
     first = Injection("key", pattern, "X-Api-Key")
     second = Injection("token", pattern, "Authorization", "Bearer {}", strips=("X-Api-Key",))
     for order in ((first, second), (second, first)):
-        replies = [Secret(item.grant) for item in order]
+        replies = [Secret("key"), Secret("token")]  # by the names of their grants
         request = ask(headers=((b"x-api-key", b"mine"),))
         seen = play(exchange(request, session(*order)), *replies, OK, None)
         forward = seen[3]
@@ -199,3 +204,149 @@ def test_a_secret_shows_in_no_record_and_no_repr() -> None:
     """It leaves the generator in one command, which does not print it."""
     seen = play(exchange(ask(), session(BEARER)), KEY, OK, None)
     assert "sk-1" not in repr(seen)
+
+
+# what a person decides
+
+
+ASKING = RunSession("0123456789", Policy(mode="ask"), (BEARER,), "moat codex")
+
+
+@pytest.mark.parametrize(
+    ("answer", "commands", "outcome"),
+    [
+        (True, ["Ask", "Resolve", "Record", "Forward", "Deliver", "Record"], "forwarded"),
+        (False, ["Ask", "Record", "Refuse"], "refused"),
+    ],
+)
+def test_what_no_rule_speaks_of_is_asked(answer: bool, commands: list[str], outcome: str) -> None:
+    """Before any secret; the record says who decided."""
+    replies = (answer, KEY, OK, None) if answer else (answer, None)
+    seen = play(exchange(ask(), ASKING), *replies)
+    assert commands == names(seen)
+    last = [each for each in seen if isinstance(each, Record)][-1].entry
+    assert outcome == last.outcome
+    assert last.verdict is not None
+    assert ("allowed when asked" if answer else "ask by default") == last.verdict.rule_name
+
+
+# placeholders that go astray
+
+
+ASTRAY = RunSession(
+    "0123456789",
+    Policy(
+        (
+            Rule(HostPattern.parse("api.example"), "option"),
+            Rule(HostPattern.parse("other.example"), "option"),
+        )
+    ),
+    (BEARER,),
+    "moat codex",
+    (Placeholder("openai", "moat-placeholder-of-openai"),),
+)
+CARRIED = ((b"X-Note", b"the key is moat-placeholder-of-openai."),)
+
+
+def test_a_placeholder_on_its_way_elsewhere_is_refused_with_an_alarm() -> None:
+    """No secret is resolved, nothing is sent, and the record says what was tried."""
+    seen = play(exchange(ask("https://other.example/", headers=CARRIED), ASTRAY), None)
+    assert ["Record", "Refuse"] == names(seen)
+    assert isinstance(seen[0], Record)
+    assert isinstance(seen[1], Refuse)
+    assert "placeholder-leak" == seen[1].problem.kind
+    assert "openai" in (seen[0].entry.alarm or "")
+    assert "moat-placeholder" not in repr(seen[0].entry)
+
+
+def test_a_placeholder_to_a_refused_host_is_an_alarm_too() -> None:
+    """The policy refuses it; that it was tried is worth knowing all the same."""
+    seen = play(exchange(ask("https://evil.example/", headers=CARRIED), ASTRAY), None)
+    assert isinstance(seen[0], Record)
+    assert isinstance(seen[1], Refuse)
+    assert ("refused-by-policy", True) == (seen[1].problem.kind, seen[0].entry.alarm is not None)
+
+
+def test_a_placeholder_may_go_where_its_grant_is_for() -> None:
+    """The twin."""
+    seen = play(exchange(ask(headers=CARRIED), ASTRAY), KEY, OK, None)
+    assert records(seen)[-1] == ("forwarded", 200, ("openai",))
+
+
+def test_bodies_to_other_hosts_are_watched() -> None:
+    """What goes where the grant is for, is not."""
+    for url, watched in (("https://other.example/", 1), ("https://api.example/", 0)):
+        request = ask(url)._replace(body=10)
+        replies = (OK, None) if watched else (KEY, OK, None)
+        (forward,) = [
+            each for each in play(exchange(request, ASTRAY), *replies) if isinstance(each, Forward)
+        ]
+        assert watched == len(forward.through)
+
+
+# echoes
+
+
+LONG = Secret("sk-a-secret-that-is-long-enough")
+ECHO = Response(200, ((b"X-You-Sent", b"Bearer sk-a-secret-that-is-long-enough"),), b"OK", body=5)
+
+
+def test_an_answer_to_a_secret_is_cleaned() -> None:
+    """Its head at once, its body on its way."""
+    seen = play(exchange(ask(), session(BEARER)), LONG, ECHO, None)
+    assert isinstance(seen[3], Deliver)
+    assert b"sk-a" not in seen[3].response.headers[0][1]
+    assert seen[3].cleaner is not None
+
+
+def test_an_early_hint_is_cleaned_too() -> None:
+    """A 1xx has a head like any other."""
+    hint = ECHO._replace(status=103, body=0)
+    seen = play(exchange(ask(), session(BEARER)), LONG, hint, ECHO, None)
+    assert isinstance(seen[3], Inform)
+    assert b"sk-a" not in seen[3].response.headers[0][1]
+
+
+def test_a_host_that_got_a_secret_is_cleaned_wherever_else_it_answers() -> None:
+    """What it was told at one path it can repeat at another, on another port, in the clear."""
+    bound = Injection(
+        "openai",
+        HostPattern.parse("api.example"),
+        "Authorization",
+        path=PathPattern.parse("/v1/**"),
+    )
+    place = session(bound, allow=("api.example", "api.example:8443", "api.example:80"))
+    for url in ("https://api.example/v2", "https://api.example:8443/", "http://api.example/"):
+        seen = play(exchange(ask(url), place), LONG, ECHO, None)
+        (deliver,) = [each for each in seen if isinstance(each, Deliver)]
+        assert deliver.cleaner is not None
+        assert b"sk-a" not in deliver.response.headers[0][1]
+        (forward,) = [each for each in seen if isinstance(each, Forward)]
+        assert () == forward.request.headers
+        assert records(seen)[-1] == ("forwarded", 200, ())
+
+
+def test_another_host_is_not_looked_through() -> None:
+    """The twin: no secret, no work."""
+    seen = play(exchange(ask("https://other.example/"), ASTRAY), ECHO, None)
+    assert isinstance(seen[-2], Deliver)
+    assert seen[-2].cleaner is None
+
+
+def test_an_answer_that_cannot_be_looked_through_is_refused() -> None:
+    """In a coding nobody knows a secret would pass unseen."""
+    coded = ECHO._replace(headers=((b"Content-Encoding", b"rot13"),))
+    seen = play(exchange(ask(), session(BEARER)), LONG, coded, None)
+    assert ["Resolve", "Record", "Forward", "Record", "Refuse"] == names(seen)
+    assert records(seen)[-1] == ("failed", 502, ("openai",))
+
+
+def test_a_request_asks_for_nothing_that_cannot_be_looked_through() -> None:
+    """No parts, no coding unknown here; elsewhere it asks as it likes."""
+    wish = ((b"Range", b"bytes=0-5"), (b"Accept-Encoding", b"gzip, xz"))
+    for url, kept in (("https://api.example/", False), ("https://other.example/", True)):
+        replies = (OK, None) if kept else (LONG, OK, None)
+        seen = play(exchange(ask(url, headers=wish), ASTRAY), *replies)
+        (forward,) = [each for each in seen if isinstance(each, Forward)]
+        assert kept == (wish[0] in forward.request.headers)
+        assert kept == (wish[1] in forward.request.headers)

@@ -184,11 +184,11 @@ class HostPattern:
 
     def matches(self, destination: Destination) -> bool:
         """Whether a destination is meant by this pattern."""
-        if destination.port != self.port:
-            return False
-        if self.below:
-            return destination.host.endswith("." + self.host)
-        return destination.host == self.host
+        return destination.port == self.port and self.names(destination.host)
+
+    def names(self, host: str) -> bool:
+        """Whether a canonical host is meant, whatever the port."""
+        return host.endswith("." + self.host) if self.below else host == self.host
 
     @property
     def is_local_service(self) -> bool:

@@ -21,9 +21,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from moat.core.secret import Secret
+from moat.engine.clean import cleaner_for, prepare_request
 from moat.engine.inject import Injection
+from moat.engine.leak import KIND as LEAKED
+from moat.engine.leak import find_in_head, watch, watch_frames
 from moat.engine.messages import Request, Response
-from moat.engine.policy import Verdict
+from moat.engine.policy import Verdict, allowed_when_asked
 from moat.engine.problem import Problem, refused_by_policy
 from moat.engine.session import RunSession
 from moat.engine.transform import Cleaner, Refused, Transform
@@ -146,29 +149,48 @@ def exchange(request: Request, session: RunSession) -> Exchange:
     """Decide, inject, forward, deliver, record: one request from its head to its record."""
     verdict = session.policy.decide(request)
     entry = Entry(request.method, request.url, verdict, "open")
+    leak = find_in_head(request, session)
+    if leak is not None:
+        entry.alarm = leak.alarm
+    elif verdict.action == "ask" and (yield Ask(request, verdict)):
+        verdict = entry.verdict = allowed_when_asked(verdict)
     if not verdict.allowed:
         problem = refused_by_policy(request, verdict, session)
         yield from _refuse(problem, entry, "refused", verdict.reason)
         return
-    injections = session.injections_for(request.destination)
+    if leak is not None:
+        yield from _refuse(leak.problem(session), entry, "refused", leak.alarm)
+        return
+    injections = session.injections_for(request.destination, request.target)
     if injections and request.method.upper() in _ECHOING:
         detail = f"{request.method} would show the credential that goes to {request.destination}"
         problem = Problem(status=405, kind="method-refused", detail=detail)
         yield from _refuse(problem, entry, "refused", detail)
         return
     try:
-        outgoing = yield from _inject(request, injections)
-        entry.grants = tuple(sorted({item.grant for item in injections}))
+        secrets = yield from _resolve(session, request, injections)
+        outgoing, through = _inject(request, session, injections, secrets)
+        entry.grants = tuple(sorted({item.grant for item in injections if item.wants(request)}))
         yield Record(entry)
         local = verdict.rule is not None and verdict.rule.pattern.is_local_service
-        response: Response = yield Forward(outgoing, local)
+        known = tuple(secrets.values())
+        response: Response = yield Forward(outgoing, local, through)
         while not response.is_final:
-            response = yield Inform(response)
+            response = yield Inform(cleaner_for(response, known)[0])
         entry.status = response.status
-        yield Deliver(response)
+        response, cleaner = cleaner_for(response, known) if known else (response, None)
+        watching = None
+        if response.upgrade is not None:
+            watching = watch_frames(session, request.destination, request.target)
+        yield Deliver(response, cleaner, watching)
+    except Refused as refused:
+        yield from _refuse(refused.problem, entry, "failed", refused.problem.detail)
+        return
     except ExchangeFailed as failure:
         if not failure.sent:
             entry.grants = ()
+        if failure.problem.kind == LEAKED:
+            entry.alarm = failure.problem.detail
         if failure.delivered:
             entry.outcome, entry.error = "failed", failure.problem.detail
             yield Record(entry)
@@ -179,19 +201,44 @@ def exchange(request: Request, session: RunSession) -> Exchange:
     yield Record(entry)
 
 
+def _resolve(
+    session: RunSession, request: Request, injections: tuple[Injection, ...]
+) -> Generator[Command, Any, dict[str, Secret]]:
+    """Every secret that this server has or may have been given: its answer may repeat them."""
+    secrets: dict[str, Secret] = {}
+    for grant in session.grants_at(request.destination.host):
+        secrets[grant] = yield Resolve(grant)
+    return secrets
+
+
 def _inject(
-    request: Request, injections: tuple[Injection, ...]
-) -> Generator[Command, Any, Request]:
+    request: Request,
+    session: RunSession,
+    injections: tuple[Injection, ...],
+    secrets: dict[str, Secret],
+) -> tuple[Request, tuple[Transform, ...]]:
+    """The request as it goes out, and what its body streams through. Raises ExchangeFailed."""
+    outgoing = request
+    through: tuple[Transform, ...] = ()
+    if request.body != 0:
+        watching = watch(session, request.destination, request.target)
+        through = () if watching is None else (watching,)
     for injection in injections:
-        request = injection.strip(request)
+        outgoing = injection.strip(outgoing)
     for injection in injections:
-        secret: Secret = yield Resolve(injection.grant)
+        if not injection.wants(request):
+            continue
+        secret = secrets[injection.grant]
         try:
-            request = injection.apply(request, secret)
+            outgoing = injection.apply(outgoing, secret)
+            if injection.changes_body:
+                through = (*through, injection.body_transform(secret, request.headers))
         except ValueError as error:
             problem = Problem(status=502, kind="no-credential", detail=str(error))
             raise ExchangeFailed(problem) from None
-    return request
+    if outgoing.body is None and request.body is not None:
+        outgoing = outgoing.without_headers(("Content-Length",))
+    return (prepare_request(outgoing) if secrets else outgoing), through
 
 
 def _refuse(problem: Problem, entry: Entry, outcome: Outcome, error: str) -> Exchange:

@@ -31,6 +31,7 @@ _OVERRIDING = frozenset(
         b"x-rewrite-url",
     }
 )
+ALLOWED_WHEN_ASKED = "allowed when asked"
 _BY_DEFAULT = {
     "allow": "allow by default (permissive)",
     "ask": "ask by default",
@@ -62,8 +63,13 @@ class Verdict:
     def rule_name(self) -> str:
         """The deciding rule as a person reads it."""
         if self.rule is None:
-            return _BY_DEFAULT[self.action]
+            return self.reason if self.reason == ALLOWED_WHEN_ASKED else _BY_DEFAULT[self.action]
         return str(self.rule) if self.path is None else self.rule.said(self.path)
+
+
+def allowed_when_asked(verdict: Verdict) -> Verdict:
+    """What becomes of a verdict that left it to the person, who said yes."""
+    return Verdict("allow", ALLOWED_WHEN_ASKED, nearest=verdict.nearest)
 
 
 @dataclass(frozen=True, slots=True)

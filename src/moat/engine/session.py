@@ -45,6 +45,9 @@ class RunSession:
     _remembered: dict[_Key, Bound] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    _at: dict[str, tuple[str, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
     _with_paths: tuple[Injection, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -80,6 +83,19 @@ class RunSession:
             if len(self._remembered) >= _MOST_REMEMBERED:
                 self._remembered.clear()
             self._remembered[key] = found
+        return found
+
+    def grants_at(self, host: str) -> tuple[str, ...]:
+        """The grants whose secrets a host may have been given, at whatever port and path: what it
+        was told in one answer it can repeat in another. Sorted."""
+        found = self._at.get(host)
+        if found is None:
+            found = tuple(
+                sorted({item.grant for item in self.injections if item.pattern.names(host)})
+            )
+            if len(self._at) >= _MOST_REMEMBERED:
+                self._at.clear()
+            self._at[host] = found
         return found
 
     def _bind(self, destination: Destination, by_path: Sequence[Injection]) -> Bound:

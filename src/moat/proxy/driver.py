@@ -219,7 +219,7 @@ class Play:
             if not ended and self._upload is not None:
                 self._upload.go_on(upstream)
             elif body.trailers:
-                upstream.finish(body.trailers)
+                upstream.finish(() if command.through else body.trailers)
             return await self._head()
         except WireClosed as error:
             repeatable = request.method in _SAFE_TO_REPEAT and ended and not data

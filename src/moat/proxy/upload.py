@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from moat.engine.messages import Headers
 from moat.engine.problem import Problem
 from moat.engine.transform import Refused, Transform
 from moat.proxy.h1 import BadMessage
@@ -50,7 +51,9 @@ class Upload:
     async def _send(self, upstream: UpstreamSide) -> None:
         body = self._client.body
         try:
-            await copy(body, upstream, self._through, self._count)
+            # Behind a body that is looked into or changed, nothing stands that is not.
+            fields = _none if self._through else None
+            await copy(body, upstream, self._through, self._count, fields=fields)
         except BadMessage as error:
             self._refuse(upstream, f"the body of the request is not sound: {error.reason}")
         except Refused as refused:
@@ -64,3 +67,7 @@ class Upload:
     def _refuse(self, upstream: UpstreamSide, detail: str) -> None:
         self.fault = Problem(status=400, kind="bad-request", detail=detail)
         upstream.abort()
+
+
+def _none(_: Headers) -> Headers:
+    return ()
