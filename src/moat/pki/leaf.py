@@ -48,7 +48,8 @@ class LeafCache:
     def _make_context(self, host: str) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_alpn_protocols(["http/1.1"])
+        # In this order: HTTP/2 is for those who speak nothing else, as it costs several times more.
+        context.set_alpn_protocols(["http/1.1", "h2"])
         context.options |= ssl.OP_NO_RENEGOTIATION
         context.num_tickets = 0  # clients of one run rarely resume, and each ticket costs
         _load_chain(context, self._mint(host) + self._authority.pem + self._key_pem)

@@ -33,6 +33,7 @@ IDLE_TIMEOUT = 600.0  # between requests of one connection
 # What one run may hold open at once: a hostile one must not take the host's memory.
 MAX_CLIENTS = 512
 _TLS_HELLO = 0x16  # RFC 8446 section 5.1: a handshake record
+_H2_HELLO = b"PRI * HTTP/2.0\r\n"  # RFC 9113 section 3.4, as far as it is like a request
 
 
 class ProxyServer:
@@ -58,6 +59,11 @@ class ProxyServer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._handed.upstreams.close()
+        await self._handed.upstreams.wait_closed()
+
+    def session_changed(self) -> None:
+        """End whatever is going on that the policy of now refuses."""
+        self._handed.live.judge_all()
 
     def _meet(self, names: Names | None) -> asyncio.Protocol:
         if len(self._tasks) >= MAX_CLIENTS:
@@ -121,13 +127,13 @@ class Conversation:
             if isinstance(self._client, DirectWire):
                 if not await self._arrive(self._client):
                     return
-                head = await self._wait_for_head()
+                head = await self._begin()
             else:
                 head = await self._next_head()
                 if head is not None and head.method == "CONNECT":
                     if not await self._open_tunnel(head):
                         return
-                    head = await self._wait_for_head()
+                    head = await self._begin()
             while head is not None:
                 if not await self._serve_one(head):
                     return
@@ -147,16 +153,51 @@ class Conversation:
         return self._head
 
     async def _wait_for_head(self) -> RequestHead | None:
-        await self._client.drain()  # who asks on and on must also read
-        if not self._client.buffer:
-            self._deadline = self._now() + IDLE_TIMEOUT
-            try:
-                if not await self._client.fill():
-                    return None
-            except TimeoutError:
-                return None
-            self._deadline = inf
+        if self._client.full:
+            await self._client.drain()  # who asks on and on must also read
+        if not self._client.buffer and not await self._wait():
+            return None
         return await self._next_head()
+
+    async def _wait(self) -> bool:
+        """Wait for the first bytes of a request; False when none come."""
+        self._deadline = self._now() + IDLE_TIMEOUT
+        try:
+            return await self._client.fill()
+        except TimeoutError:
+            return False
+        finally:
+            self._deadline = inf
+
+    async def _begin(self) -> RequestHead | None:
+        """The first head behind a handshake; None when there is none, or HTTP/2 was spoken."""
+        client, fixed = self._client, self._fixed
+        if fixed is None or fixed.scheme != "https":
+            return await self._wait_for_head()
+        if client.alpn != "h2":
+            if not client.buffer and not await self._wait():
+                return None
+            # Some speak HTTP/2 and nothing else, whatever was agreed on.
+            if not client.buffer.startswith(_H2_HELLO):
+                return await self._next_head()
+        from moat.proxy.h2_client import H2Conversation
+
+        await H2Conversation(
+            self._handed,
+            client,
+            fixed,
+            place=self._place_stream,
+            note=self._note,
+            head_timeout=HEAD_TIMEOUT,
+            idle_timeout=IDLE_TIMEOUT,
+        ).run()
+        return None
+
+    def _place_stream(self, head: RequestHead) -> tuple[Destination, str]:
+        """Where a request over HTTP/2 goes. Raises BadMessage."""
+        place = self._place(head)
+        self._asked = None
+        return place
 
     def check(self, now: float) -> None:
         """Wait no longer for a client that was given its time."""

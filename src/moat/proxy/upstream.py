@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from moat.core.addresses import is_public
 from moat.core.hosts import Destination, is_address
@@ -16,13 +17,23 @@ from moat.proxy.h1_upstream import H1Upstream
 from moat.proxy.sides import UpstreamSide
 from moat.proxy.wire import Wire, WireClosed
 
+if TYPE_CHECKING:
+    from moat.proxy.h2_pool import H2Pool
+    from moat.proxy.h2_upstream import UpstreamLink
+
 CONNECT_TIMEOUT = 15.0  # in all: name, address after address, TLS
 ATTEMPT_TIMEOUT = 5.0  # for one address of several
 # Servers close idle connections after a minute or so; one that is near that is not risked.
 IDLE_SECONDS = 30.0
 IDLE_CONNECTIONS = 16
 
+_H1 = ("http/1.1",)
+# What a server says that speaks nothing it was offered (RFC 7301 section 3.2).
+_ALERT = "TLSV1_ALERT_NO_APPLICATION_PROTOCOL"
+_MOST_REMEMBERED = 1024
+
 HostPort = tuple[str, int]
+T = TypeVar("T")
 
 
 class UpstreamError(Exception):
@@ -31,6 +42,10 @@ class UpstreamError(Exception):
     def __init__(self, kind: str, detail: str, *, status: int = 502) -> None:
         super().__init__(detail)
         self.problem = Problem(status=status, kind=kind, detail=detail)
+
+
+class _NotSpoken(Exception):
+    """An upstream does not speak HTTP/1.1."""
 
 
 class Upstreams:
@@ -52,6 +67,8 @@ class Upstreams:
         self._connect_to = dict(connect_to or {})
         self._idle: dict[Destination, list[tuple[Wire, float]]] = {}
         self._sweep: asyncio.TimerHandle | None = None
+        self._shared: H2Pool | None = None
+        self._only_h2: set[Destination] = set()
 
     async def open(
         self,
@@ -63,22 +80,47 @@ class Upstreams:
     ) -> UpstreamSide:
         """A connection ready for a request; `local` permits addresses that are not public.
 
-        With `fresh`, it is none that was used before; `protocol` is what the client speaks.
-        Raises UpstreamError.
+        With `fresh`, it is none that was used before; `protocol` is what the client speaks, or
+        wants to switch to over HTTP/2. Raises UpstreamError.
         """
+        if protocol != "http/1.1" or (self._only_h2 and destination in self._only_h2):
+            shared = await self._share(destination, local, fresh=fresh, protocol=protocol)
+            if shared is not None:
+                return shared
         wire = None if fresh else self._take_idle(destination)
-        if wire is not None:
-            return H1Upstream(wire, reused=True, keep=partial(self._keep, destination))
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                wire = await self._connect(destination, local)
-        except TimeoutError:
-            raise UpstreamError(
-                "upstream-timeout",
-                f"{destination} did not answer within {CONNECT_TIMEOUT:.0f} s",
-                status=504,
-            ) from None
-        return H1Upstream(wire, reused=False, keep=partial(self._keep, destination))
+        reused = wire is not None
+        if wire is None:
+            try:
+                wire = await self._connect(destination, local, _H1)
+            except _NotSpoken:
+                self._remember_only_h2(destination)
+                return await self.open(destination, local=local, fresh=fresh, protocol=protocol)
+        keep = partial(self._keep, destination)
+        if protocol == "http/1.1":
+            return H1Upstream(wire, reused=reused, keep=keep)
+        from moat.proxy.h2_to_h1 import TranslatedUpstream
+
+        return TranslatedUpstream(wire, reused=reused, keep=keep)
+
+    async def _share(
+        self, destination: Destination, local: bool, *, fresh: bool, protocol: str
+    ) -> UpstreamSide | None:
+        """A stream of an HTTP/2 connection; None if HTTP/1.1 is spoken. Raises UpstreamError."""
+        if destination.scheme != "https":
+            return None
+        if self._shared is None:
+            from moat.proxy.h2_pool import H2Pool
+
+            self._shared = H2Pool(self._connect, _welcome, self._keep)
+        switch = protocol == "websocket" and destination not in self._only_h2
+        return await self._shared.enter(destination, local=local, fresh=fresh, switch=switch)
+
+    def _remember_only_h2(self, destination: Destination) -> None:
+        if destination in self._only_h2:
+            raise UpstreamError("upstream-tls", f"{destination} speaks no HTTP that is known here")
+        if len(self._only_h2) >= _MOST_REMEMBERED:
+            self._only_h2.clear()
+        self._only_h2.add(destination)
 
     def _keep(self, destination: Destination, wire: Wire) -> None:
         """Keep a connection that is ready for another request."""
@@ -92,13 +134,20 @@ class Upstreams:
             self._sweep = loop.call_later(IDLE_SECONDS, self._close_stale)
 
     def close(self) -> None:
-        """Close every idle connection."""
+        """Close every connection that is idle or shared."""
         if self._sweep is not None:
             self._sweep.cancel()
         for connections in self._idle.values():
             for wire, _ in connections:
                 wire.close()
         self._idle.clear()
+        if self._shared is not None:
+            self._shared.close()
+
+    async def wait_closed(self) -> None:
+        """Wait until shared connections have ended as well."""
+        if self._shared is not None:
+            await self._shared.wait_closed()
 
     def _take_idle(self, destination: Destination) -> Wire | None:
         idle = self._idle.get(destination)
@@ -124,11 +173,15 @@ class Upstreams:
             loop = asyncio.get_running_loop()
             self._sweep = loop.call_later(IDLE_SECONDS, self._close_stale)
 
-    async def _connect(self, destination: Destination, local: bool) -> Wire:
+    async def _connect(self, destination: Destination, local: bool, offered: Sequence[str]) -> Wire:
+        """A new connection that was offered these protocols. Raises UpstreamError, _NotSpoken."""
+        return await _in_time(destination, self._reach(destination, local, offered))
+
+    async def _reach(self, destination: Destination, local: bool, offered: Sequence[str]) -> Wire:
         wire = await self._dial(destination, local)
         if destination.scheme == "https":
             try:
-                await self._shake_hands(wire, destination)
+                await self._shake_hands(wire, destination, offered)
             except BaseException:  # a timeout, or a client that went away, among them
                 wire.abort()
                 raise
@@ -169,11 +222,15 @@ class Upstreams:
                     )
         return [(address, destination.port) for address in addresses]
 
-    async def _shake_hands(self, wire: Wire, destination: Destination) -> None:
+    async def _shake_hands(
+        self, wire: Wire, destination: Destination, offered: Sequence[str]
+    ) -> None:
         try:
             context = self._context()
         except MoatError as error:
             raise UpstreamError("upstream-trust", error.message) from error
+        # What is offered is copied when the connection begins: one context is enough.
+        context.set_alpn_protocols(offered)
         try:
             await wire.start_tls(context, server_side=False, server_hostname=destination.host)
         except ssl.SSLCertVerificationError as error:
@@ -184,9 +241,35 @@ class Upstreams:
                 "config.yaml",
             ) from error
         except (ssl.SSLError, WireClosed) as error:
+            if getattr(error, "reason", None) == _ALERT and offered == _H1:
+                raise _NotSpoken from error
             raise UpstreamError(
                 "upstream-tls", f"{destination} does not speak TLS as it must: {error}"
             ) from error
+
+
+async def _in_time(destination: Destination, attempt: Awaitable[T]) -> T:
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            return await attempt
+    except TimeoutError:
+        raise UpstreamError(
+            "upstream-timeout",
+            f"{destination} did not answer within {CONNECT_TIMEOUT:.0f} s",
+            status=504,
+        ) from None
+
+
+async def _welcome(destination: Destination, link: UpstreamLink) -> None:
+    """Wait until a new HTTP/2 connection takes exchanges. Raises UpstreamError."""
+    try:
+        await _in_time(destination, link.known())
+    except BaseException:
+        link.close()
+        raise
+    if not link.fit:
+        link.close()
+        raise UpstreamError("upstream-closed", f"{destination} takes no requests over HTTP/2")
 
 
 def _is_fit(wire: Wire) -> bool:
