@@ -132,7 +132,6 @@ def test_the_key_is_in_the_supervisor_alone(
         assert_holds_no_key(content, file)
 
 
-@pytest.mark.xfail(reason="answers are not scrubbed yet", strict=True)
 def test_an_echoed_key_does_not_come_back(user_codex: Cli, make_standin: MakeStandIn) -> None:
     """An API that repeats the key in its answers, in headers and in text, does not tell the box."""
     standin = make_standin(echo_authorization=True, websocket=False)
@@ -152,6 +151,9 @@ import sys
 from moat.cli.main import main
 from moat.providers.codex.provider import Provider
 Provider.configure_proxy = lambda self, proxy, facts: None
+if sys.argv.pop(1) == "no watch":
+    import moat.engine.exchange
+    moat.engine.exchange.find_in_head = lambda request, session: None
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -173,7 +175,7 @@ def refused(users: dict[str, User], tool_home: Path) -> dict[str, Refused]:
     with ExitStack() as stack:
         enter = stack.enter_context
         started = {}
-        for name in ("no injection", "revoked"):
+        for name in ("no injection", "no watch", "revoked"):
             user = next(iter(users.values()))
             cli, place = user.cli(), user.new_directory()
             link_tree(
@@ -183,8 +185,8 @@ def refused(users: dict[str, User], tool_home: Path) -> dict[str, Refused]:
             cli.point_at(standin)
             cli.grant()
             command = cli.command("codex", "-p", "write the file")
-            if name == "no injection":
-                command = [*cli.python, "-P", "-c", WITHOUT_INJECTION, *command[-3:]]
+            if name != "revoked":
+                command = [*cli.python, "-P", "-c", WITHOUT_INJECTION, name, *command[-3:]]
             else:
                 standin = enter(RunningStandIn(place / "second", key="sk-not-the-granted-one"))
                 cli.point_at(standin)
@@ -202,10 +204,17 @@ def refused(users: dict[str, User], tool_home: Path) -> dict[str, Refused]:
 
 def test_without_injection_codex_fails(refused: dict[str, Refused]) -> None:
     """It is Moat that puts the key in: with that switched off the API sees the placeholder."""
-    run = refused["no injection"]
+    run = refused["no watch"]
     placeholder = hashlib.sha256(f"Bearer {OPENAI_API_KEY_PLACEHOLDER}".encode()).hexdigest()
     assert (1, {(placeholder, 401)}) == (run.code, run.seen), run.printed
     assert not (run.cli.workspace / "from-codex.txt").exists()
+
+
+def test_a_placeholder_whose_grant_is_for_nothing_goes_nowhere(refused: dict[str, Refused]) -> None:
+    """Nor does the API see it, where nothing binds the grant to it: it stays in the run."""
+    run = refused["no injection"]
+    assert (1, set()) == (run.code, run.seen), run.printed
+    assert "placeholder-leak" in run.printed
 
 
 def test_a_rejected_key_is_a_failure(refused: dict[str, Refused]) -> None:
