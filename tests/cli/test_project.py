@@ -139,9 +139,9 @@ def test_a_plan_is_shown_and_nothing_started(project: Cli, tmp_path: Path) -> No
     assert ["moat.yaml"] == plan["read_only_in_workspace"]
     assert "deny" == plan["policy"]["default"]
     assert [
-        "allow api.openai.com (a grant is bound to it)",
         "allow localhost:8080 (--allow-host)",
         "allow example.com (moat.yaml)",
+        "allow api.openai.com (a grant is bound to it)",
     ] == plan["policy"]["rules"]
     assert [
         {

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from moat.config.network import NetworkRule
 from moat.config.project import (
     CodexProject,
     Project,
@@ -45,7 +46,17 @@ def test_the_example_is_read() -> None:
         dependencies=("node@22", "git"),
         grants=("openai", "mcp:linear"),
         env={"NODE_ENV": "test", "PORT": "8080"},
-        network=ProjectNetwork("strict", ("packages.example.com", "*.example.org")),
+        network=ProjectNetwork(
+            "strict",
+            (
+                NetworkRule("packages.example.com"),
+                NetworkRule("*.example.org"),
+                NetworkRule("tracker.example.com", "deny"),
+                NetworkRule(
+                    "api.example.net", paths=("allow GET /repos/**", "allow POST /graphql")
+                ),
+            ),
+        ),
         mounts=(
             ProjectMount("~/data/fixtures", "/data"),
             ProjectMount("../cache", "/cache", writable=True),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from moat.config.network import NetworkRule
 from moat.config.nodes import MapNode
 from moat.config.schema import documented_keys
 from moat.config.settings import Network, Settings, Upstream
@@ -43,7 +44,18 @@ def test_the_example_is_accepted_and_uses_every_key(
 
     expected = Settings(
         Upstream(roots, ((("api.openai.com", 443), ("127.0.0.1", 8443)),)),
-        Network(("example.com", "*.example.org", "localhost:8080")),
+        Network(
+            ("example.com", "*.example.org", "localhost:8080", "@npm"),
+            "ask",
+            (
+                NetworkRule("tracker.example.com", "deny"),
+                NetworkRule(
+                    "api.github.com",
+                    paths=("deny * /repos/*/*/hooks/**", "allow * /repos/my-org/**"),
+                ),
+            ),
+            (("go", ("goproxy.example.com",)),),
+        ),
     )
     assert expected == SETTINGS.read(node)
     assert isinstance(node, MapNode)

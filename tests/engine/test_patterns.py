@@ -32,6 +32,8 @@ def matches(pattern: str, path: str, *, folding: bool = False) -> bool:
         ("/a/**", ["/a", "/a/", "/a/b", "/a/b/c/"], ["/", "/ab", "/b/a"]),
         ("/**/z", ["/z", "/a/z", "/a/b/z"], ["/", "/z/", "/az", "/z/a"]),
         ("/a/**/z", ["/a/z", "/a/b/z", "/a/z/z"], ["/a", "/z", "/az"]),
+        ("/a/**/a", ["/a/a", "/a/b/a"], ["/a", "/", "/a/b"]),
+        ("/a/b/**/b/c", ["/a/b/b/c"], ["/a/b/c", "/a", "/c"]),
         ("/a/**/b/*/**/z", ["/a/b/c/z", "/a/b/b/b/c/x/z"], ["/a/b/z", "/a/c/z"]),
         ("/**/**", ["/", "/a/b"], []),
         ("/*.git", ["/a.git", "/.git"], ["/a.gitx", "/a/b.git"]),
@@ -76,14 +78,8 @@ def test_a_pattern_nothing_could_match_is_refused(text: str, reason: str) -> Non
         PathPattern.parse(text)
 
 
-NAMES = st.text("ab", max_size=3)
-PATTERNS = st.lists(
-    st.one_of(st.just("**"), st.just("*"), st.text("ab*", min_size=1, max_size=4)), max_size=6
-).map(
-    lambda parts: (
-        "/" + "/".join(part.replace("**", "*") if part != "**" else part for part in parts)
-    )
-)
+SEGMENTS = st.text("ab*", min_size=1, max_size=4).map(lambda text: re.sub(r"\*+", "*", text))
+PATTERNS = st.lists(SEGMENTS | st.just("**"), max_size=6).map(lambda parts: "/" + "/".join(parts))
 PATHS = st.lists(st.text("ab", min_size=1, max_size=3), max_size=7).flatmap(
     lambda parts: st.sampled_from(["/" + "/".join(parts), "/" + "/".join([*parts, ""])])
 )
@@ -105,13 +101,7 @@ def slowly(pattern: str) -> re.Pattern[str]:
 @given(PATTERNS, PATHS)
 def test_matching_agrees_with_a_slow_reference(pattern: str, path: str) -> None:
     """Whatever stands where."""
-    if "***" in pattern or "//" in path:
-        return
-    try:
-        found = PathPattern.parse(pattern)
-    except ValueError:
-        assert "**" in pattern.replace("/**", "")
-        return
+    found = PathPattern.parse(pattern)
     assert found.matches(path[1:].split("/")) is bool(slowly(pattern).fullmatch(path))
 
 

@@ -69,7 +69,7 @@ def test_a_refused_host_is_met_and_told_why(world: World) -> None:
         answer = client.get("/secret?k=v", "evil.example")
         assert answer.status == 403
         assert answer.problem["host"] == "evil.example"
-        assert answer.problem["allow"] == "moat codex --allow-host evil.example"
+        assert answer.problem["allow"] == "moat allow evil.example --run 0123456789"
     assert world.untouched()
     assert world.keys.asked == []
     assert [entry.outcome for entry, _ in world.trace(2)] == ["refused", "refused"]
