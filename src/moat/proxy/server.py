@@ -105,6 +105,7 @@ class Conversation:
         self._handed = handed
         self._client = client
         self._fixed: Destination | None = None  # what the tunnel was opened for
+        self._host = b""  # a spelling of it that was found right
         self._head: RequestHead | None = None  # what is being read or served
         # How and for what a tunnel was asked, until something is recorded.
         self._asked: tuple[str, str] | None = None
@@ -280,12 +281,16 @@ class Conversation:
             target = canonical_target(target)  # one spelling, judged and sent
         except ValueError as error:
             raise BadMessage(f"the request target is refused: {error}") from error
+        hosts = head.said.get(b"host")
+        if hosts and len(hosts) == 1 and hosts[0] == self._host and self._fixed is not None:
+            return destination, target
         named = _named(head, destination.scheme)
         if named != destination:
             raise BadMessage(
                 f"the Host header says {named.authority}, the connection {destination.authority}",
                 status=421,
             )
+        self._host = head.all(b"host")[0]
         return destination, target
 
     def _refuse(self, error: BadMessage) -> None:

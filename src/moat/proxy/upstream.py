@@ -25,7 +25,7 @@ CONNECT_TIMEOUT = 15.0  # in all: name, address after address, TLS
 ATTEMPT_TIMEOUT = 5.0  # for one address of several
 # Servers close idle connections after a minute or so; one that is near that is not risked.
 IDLE_SECONDS = 30.0
-IDLE_CONNECTIONS = 16
+IDLE_CONNECTIONS = 128
 
 _H1 = ("http/1.1",)
 # What a server says that speaks nothing it was offered (RFC 7301 section 3.2).
