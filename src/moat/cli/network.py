@@ -15,11 +15,10 @@ from moat.cli.project import Opened
 from moat.config.network import NetworkRule
 from moat.config.paths import Home
 from moat.config.settings import Settings
-from moat.core.hosts import HostPattern
 from moat.run.policy import NetworkWanted
 
 if TYPE_CHECKING:
-    from moat.run.groups import Groups
+    from moat.run.groups import Group, Groups
 
 
 def wanted_network(
@@ -34,6 +33,7 @@ def wanted_network(
         say("note: the groups of hosts in moat.yaml are looked up once it is agreed to")
         rules = tuple(rule for rule in rules if rule.group is None)
     own = (*settings.rules, *map(NetworkRule, (*settings.allow, *asked.allow)))
+    groups = _look_up(context, opened, workspace, own, rules)
     wanted = NetworkWanted(
         policy=asked.policy,
         allow_options=asked.allow,
@@ -42,7 +42,10 @@ def wanted_network(
         settings_policy=settings.policy,
         settings_rules=settings.rules,
         settings_allow=settings.allow,
-        groups=_look_up(context, opened, workspace, own, rules),
+        groups={name: group.hosts for name, group in groups.items()},
+        registries={
+            name: value for group in groups.values() for name, value in group.variables.items()
+        },
     )
     if wanted.is_held_back and asked.policy is None:
         say(
@@ -67,15 +70,15 @@ def _look_up(
     workspace: Path,
     own: Iterable[NetworkRule],
     rules: Iterable[NetworkRule],
-) -> dict[str, tuple[HostPattern, ...]]:
-    """The hosts of every group that is named."""
+) -> dict[str, Group]:
+    """Every group that is named."""
     names = {rule.group for rule in own if rule.group is not None}
     said = [(number, rule.group) for number, rule in enumerate(rules) if rule.group is not None]
     if not names and not said:
         return {}
     groups = find_groups(context.home, context.settings, workspace)
-    found = {name: groups.find(name).hosts for name in sorted(names)}
+    found = {name: groups.find(name) for name in sorted(names)}
     for number, name in said:
         with opened.told_at("network", "rules", number) if opened else contextlib.nullcontext():
-            found[name] = groups.find(name).hosts
+            found[name] = groups.find(name)
     return found

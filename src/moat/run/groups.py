@@ -102,11 +102,6 @@ class Groups:
         return Group(name, hosts, client, answer.variables)
 
 
-def registry_variables(groups: Iterable[Group]) -> dict[str, str]:
-    """What tells the clients in a box which registries this machine uses."""
-    return {name: value for group in groups for name, value in group.variables.items()}
-
-
 def _unknown(name: str, client: str, why: str) -> ToolError:
     return ToolError(
         f"the group @{name} is what {client} is set up for on this machine, and {why}",

@@ -32,7 +32,7 @@ _HOW = "write HOST, HOST:PORT, *.DOMAIN or @GROUP, such as --allow-host github.c
 @dataclass(frozen=True, slots=True)
 class NetworkWanted:
     """What was said of the network: by option, project and settings. `groups` has every group
-    that is named."""
+    that is named, and `registries` the variables that tell their clients in a box of them."""
 
     policy: NetworkPolicy | None = None
     allow_options: tuple[str, ...] = ()
@@ -42,6 +42,7 @@ class NetworkWanted:
     settings_rules: tuple[NetworkRule, ...] = ()
     settings_allow: tuple[str, ...] = ()
     groups: Groups = field(default_factory=dict)
+    registries: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def mode(self) -> Mode:
