@@ -3,109 +3,25 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
-import select
 import signal
 import socket
 import subprocess
-import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from moat.run import control
-
-ATTACHING = Path(__file__).with_name("attaching.py")
-
-
-@dataclass
-class Played:
-    """The supervisor's end of a channel, and the process at the other."""
-
-    channel: socket.socket
-    process: subprocess.Popen[bytes]
-    result: int
-    deframer: control.Deframer = field(default_factory=control.Deframer)
-    heard: list[tuple[bytes, bytes]] = field(default_factory=list)
-
-    def say(self, *frames: bytes) -> None:
-        """Send frames to the client."""
-        for frame in frames:
-            self.channel.sendall(frame)
-
-    def hear(self, *, seconds: float = 10) -> tuple[bytes, Any]:
-        """The next frame of the client; the payload of a message as its value."""
-        give_up = time.monotonic() + seconds
-        while not self.heard:
-            self.channel.settimeout(max(0.01, give_up - time.monotonic()))
-            data = self.channel.recv(1 << 16)
-            assert data, "the client has gone"
-            self.heard += self.deframer.feed(data)
-        kind, payload = self.heard.pop(0)
-        return kind, json.loads(payload) if kind in (control.SIGNAL, control.RESIZE) else payload
-
-    def hears_nothing(self, seconds: float = 0.3) -> bool:
-        """Whether the client keeps silent."""
-        try:
-            self.heard.append(self.hear(seconds=seconds))
-        except TimeoutError:
-            return True
-        return False
-
-    def end(self, code: int = 0, error: str | None = None) -> None:
-        """Tell the client that the run has ended."""
-        self.say(control.message(control.EXIT, code=code, run="0", error=error, hint=None))
-
-    def ended(self) -> tuple[int, list[str] | None]:
-        """How the client says that the run ended: code, and kind and text of an error."""
-        assert 0 == self.process.wait(20)
-        code, error = json.loads(os.read(self.result, 10_000))
-        return code, error
-
-
-Start = Callable[..., Played]
+from run.playing import Start, out, starting, wait_until
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
     """Starts a client; ends it with the test."""
-    started: list[Played] = []
-
-    def begin(*, terminal: bool = False, reads: bool = True, **streams: Any) -> Played:
-        ours, theirs = socket.socketpair()
-        result, writes = os.pipe()
-        given = [theirs.fileno(), writes, int(terminal), int(reads)]
-        command = [sys.executable, str(ATTACHING), *map(str, given)]
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL} | streams
-        process = subprocess.Popen(command, pass_fds=[theirs.fileno(), writes], **streams)
-        theirs.close()
-        os.close(writes)
-        started.append(Played(ours, process, result))
-        return started[-1]
-
-    yield begin
-    for played in started:
-        played.channel.close()
-        if played.process.poll() is None:
-            played.process.kill()
-        for stream in (played.process.stdin, played.process.stdout, played.process.stderr):
-            if stream is not None:
-                try:
-                    stream.close()
-                except BrokenPipeError:
-                    pass
-        played.process.wait()
-        os.close(played.result)
-
-
-def out(data: bytes) -> bytes:
-    return control.frame(control.STDOUT, data)
+    yield from starting()
 
 
 # what goes in
@@ -334,10 +250,3 @@ def test_a_terminal_that_goes_ends_the_run(start: Start, terminal: tuple[int, in
     assert played.process.stderr is not None
     assert b"" == played.process.stderr.read()
     assert (129, None) == played.ended()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < give_up
-        select.select((), (), (), 0.01)

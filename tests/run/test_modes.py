@@ -99,3 +99,24 @@ def test_a_killed_program_leaves_the_terminal_as_it_was(cli: Cli, how: str) -> N
             os.kill(int(supervisor), signal.SIGKILL)
         assert 0 != terminal.wait(process)
         assert set() == modes_left(terminal.seen)
+
+
+def test_what_stands_in_the_way_is_switched_off_and_on_again() -> None:
+    """But for the screen; for a terminal left alone there is nothing to do."""
+    modes = Modes()
+    assert (b"", b"") == modes.pause()
+    modes.feed(b"\x1b[?1049h\x1b[?25l\x1b[?1000;2004h\x1b[>1u")
+    off, on = modes.pause()
+    assert off == b"\x1b[?25h\x1b[?1000l\x1b[?2004l"
+    assert on == b"\x1b[?25l\x1b[?1000h\x1b[?2004h"
+
+
+def test_which_screen_a_program_is_on_is_known() -> None:
+    """Its own or the shell's, by whichever of the three modes."""
+    for mode in (b"47", b"1047", b"1049"):
+        modes = Modes()
+        assert not modes.on_other_screen
+        modes.feed(b"\x1b[?" + mode + b"h")
+        assert modes.on_other_screen
+        modes.feed(b"\x1b[?" + mode + b"l")
+        assert not modes.on_other_screen

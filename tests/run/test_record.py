@@ -16,7 +16,15 @@ from typing import get_args
 import pytest
 
 from moat.errors import UnsafeFile, UsageError
-from moat.run.record import LIVE, RunDirectory, RunRecord, State, find_run, list_runs
+from moat.run.record import (
+    LIVE,
+    RunDirectory,
+    RunRecord,
+    State,
+    find_run,
+    get_live_run,
+    list_runs,
+)
 
 RUN = "dc1eh6tndp"
 RECORD = RunRecord(
@@ -221,3 +229,34 @@ def test_what_is_not_there_is_told(runs: Path, given: str) -> None:
         caught.value.message,
         caught.value.hint,
     )
+
+
+def test_a_live_run_is_found_where_there_is_one(runs: Path) -> None:
+    """Without a word the only one; of several, whichever was named, and else none."""
+    with pytest.raises(UsageError, match="no run is live"):
+        get_live_run(runs, None)
+    os.close(make(runs, "dc1eg2mct3", name="fix"))  # it is over
+    with pytest.raises(UsageError, match="no run is live"):
+        get_live_run(runs, None)
+    first = make(runs, "dc1eh6tndp", name="fix", created=900.0)
+    assert "dc1eh6tndp" == get_live_run(runs, None).run
+    second = make(runs, "dc2aaaaaaa")
+    with pytest.raises(
+        UsageError, match=r"2 runs are live: dc1eh6tndp \(fix\), dc2a|dc2a"
+    ) as caught:
+        get_live_run(runs, None)
+    assert "say which: --run dc" in str(caught.value.hint)
+    for given in ("dc1eh6tndp", "dc1eh", "fix"):
+        assert "dc1eh6tndp" == get_live_run(runs, given).run
+    for lock in (first, second):
+        os.close(lock)
+
+
+@pytest.mark.parametrize("given", ["dc1eh6tndp", "dc1", "fix"])
+def test_a_run_that_has_ended_is_not_live(runs: Path, given: str) -> None:
+    """That is said of it, and how it has ended."""
+    os.close(make(runs, name="fix", state="stopped"))
+    with pytest.raises(UsageError, match=r"dc1eh6tndp has ended \(stopped\)"):
+        get_live_run(runs, given)
+    with pytest.raises(UsageError, match="there is no run 'other'"):
+        get_live_run(runs, "other")
