@@ -7,6 +7,8 @@ import gzip
 import json
 import os
 import zlib
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,6 +22,8 @@ from moat.engine import leak
 from moat.engine.inject import Injection
 from moat.engine.patterns import PathPattern
 from moat.engine.placeholder import MARK, Placeholder
+from moat.engine.policy import Policy
+from moat.engine.rules import Rule
 from moat.engine.session import RunSession
 from moat.engine.transform import Refused, Transform
 
@@ -217,6 +221,22 @@ def test_a_body_to_its_own_place_is_not_watched_for_it() -> None:
     assert leak.watch(alone, EVIL, "/") is not None
     assert leak.watch(alone, Destination("https", "paths.example", 443), "/v1/x") is None
     assert leak.watch(alone, Destination("https", "paths.example", 443), "/") is not None
+
+
+def test_what_an_agent_tells_its_own_api_is_not_looked_at() -> None:
+    """It repeats what it has read, its environment included; a head to there is looked at, and so
+    is what goes to a host that somebody else allowed."""
+    api = Destination("https", "api.openai.example", 443)
+    request = ask("https://api.openai.example/", headers=((b"X-Key", MINE.encode()),))
+    sources: dict[Any, bool] = {"agent": False, "option": True, "grant": True}
+    for source, is_watched in sources.items():
+        rule = Rule(HostPattern("api.openai.example"), source)
+        run = replace(SESSION, policy=Policy((rule,)))
+        assert is_watched == (leak.watch(run, api, "/") is not None)
+        assert is_watched == (leak.watch_frames(run, api, "/") is not None)
+        assert leak.find_in_head(request, run) is not None
+        assert leak.watch(run, EVIL, "/") is not None
+        assert leak.watch(run, Destination("http", "api.openai.example", 443), "/") is not None
 
 
 def test_a_body_goes_on_at_once() -> None:

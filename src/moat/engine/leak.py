@@ -5,6 +5,9 @@ the box sends off what it takes for a credential: this is a tripwire, not a wall
 it can walk around it by any encoding of its own. Looked for is what programs do: as it is,
 percent-encoded, in base64 at each place a text can begin in it, in hex; in bodies also in gzip.
 
+What an agent says to its own API is not looked at: it tells its model all it reads, and one that
+has seen its environment would never get another word in. A head to there is, as any other.
+
 Nothing of a body is held back or changed: what has gone on before a refusal is not the whole of
 a placeholder, and the rest does not follow.
 """
@@ -17,7 +20,7 @@ from dataclasses import dataclass
 
 from moat.core.hosts import Destination
 from moat.engine.frames import FramePayloads, is_control
-from moat.engine.messages import Request
+from moat.engine.messages import Request, block
 from moat.engine.problem import Problem
 from moat.engine.session import RunSession
 from moat.engine.transform import Refused, Transform
@@ -69,13 +72,12 @@ def find_in_head(request: Request, session: RunSession) -> Leak | None:
     if not watched:
         return None
     destination = request.destination
-    parts = [request.method.encode(), request.target.encode(), destination.host.encode()]
-    for pair in request.headers:
-        parts += pair
-    if not watched.may_be_in(b" ".join(parts)):
+    line = f"{request.method} {request.target} {destination.host}"
+    whole = line.encode() + block(request.headers)
+    if not watched.may_be_in(whole):
         return None
     bound = session.bound(destination, request.target).grants
-    if watched.are_all_of(bound) or not watched.find(b" ".join(parts), but=bound):
+    if watched.are_all_of(bound) or not watched.find(whole, but=bound):
         return None
     for where, text in _places(request):
         if grant := watched.find(text, but=bound):
@@ -116,10 +118,10 @@ def _lookout(
     watched = session.watched
     if not watched:
         return None
-    bound = session.bound(destination, target).grants
-    if watched.are_all_of(bound):
+    bound = session.bound(destination, target)
+    if bound.agents_own or watched.are_all_of(bound.grants):
         return None
-    return _Lookout(session, destination, bound, where)
+    return _Lookout(session, destination, bound.grants, where)
 
 
 class _Lookout:

@@ -22,10 +22,12 @@ class Bound:
 
     `injections` are those that are carried out: at most one a place for a secret, the most
     specific, with the strips of all. `grants` are all that are bound, the beaten ones too.
+    `agents_own` says that the agent itself speaks to this place, such as to its model.
     """
 
     injections: tuple[Injection, ...] = ()
     grants: frozenset[str] = frozenset()
+    agents_own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,11 @@ class RunSession:
         bound = [
             item for item in self.injections if item.applies_to(destination) or item in by_path
         ]
-        return Bound(_chosen(bound), frozenset(item.grant for item in bound))
+        agents_own = destination.scheme == "https" and any(
+            rule.source == "agent" and rule.pattern.matches(destination)
+            for rule in self.policy.rules
+        )
+        return Bound(_chosen(bound), frozenset(item.grant for item in bound), agents_own)
 
 
 def _chosen(bound: Iterable[Injection]) -> tuple[Injection, ...]:
