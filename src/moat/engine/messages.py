@@ -1,7 +1,7 @@
 """Heads of requests and responses, as every transport speaks them.
 
-Headers are kept as the pairs of bytes that came, in their order and with their spelling: what
-the proxy does not have a reason to change, it does not change.
+Headers are kept in their order and with their spelling: what the proxy does not have a reason to
+change, it does not change.
 """
 
 from __future__ import annotations
@@ -10,8 +10,27 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from moat.core.hosts import Destination
+from moat.engine.fields import (
+    Fields,
+    Headers,
+    block,
+    get_all,
+    lower,
+    without,
+    without_folded,
+)
 
-Headers = tuple[tuple[bytes, bytes], ...]
+__all__ = [
+    "HOP_BY_HOP",
+    "Fields",
+    "Headers",
+    "Request",
+    "Response",
+    "block",
+    "get_all",
+    "tokens",
+    "without",
+]
 
 # RFC 9110 section 7.6.1: about one connection only, so never passed on.
 HOP_BY_HOP = frozenset(
@@ -28,11 +47,6 @@ HOP_BY_HOP = frozenset(
 )
 
 
-def get_all(headers: Headers, name: bytes) -> list[bytes]:
-    """Every value of a header; `name` in lower case."""
-    return [value for key, value in headers if key.lower() == name]
-
-
 def tokens(values: Iterable[bytes]) -> list[bytes]:
     """The elements of the values of a comma-separated header, in lower case."""
     return [
@@ -41,26 +55,6 @@ def tokens(values: Iterable[bytes]) -> list[bytes]:
         for element in value.split(b",")
         if element.strip()
     ]
-
-
-class _Folded(dict[bytes, bytes]):
-    """Names of headers as servers compare them that make variables of headers: RFC 3875, section
-    4.1.18, takes `_` for `-`. The usual names are folded once; a client may make up any number."""
-
-    def __missing__(self, name: bytes) -> bytes:
-        folded = name.lower().replace(b"_", b"-")
-        if len(self) < 1024 and len(name) <= 64:
-            self[name] = folded
-        return folded
-
-
-_folded = _Folded()
-
-
-def without(headers: Headers, names: Iterable[bytes]) -> Headers:
-    """The headers less the named ones; names in lower case."""
-    dropped = names if isinstance(names, frozenset) else frozenset(names)
-    return tuple([pair for pair in headers if pair[0].lower() not in dropped])
 
 
 class Request(NamedTuple):
@@ -88,15 +82,15 @@ class Request(NamedTuple):
 
     def with_header(self, name: str, value: str) -> Request:
         """The same with one header of this name, whatever there was before."""
+        rest = without_folded(self.headers, lower((name,)))
         pair = (name.encode("ascii"), value.encode("latin-1"))
-        return self.with_headers((*self.without_headers((name,)).headers, pair))
+        if type(rest) is Fields:
+            return self.with_headers(Fields(b"%b\r\n%b: %b" % (rest.raw, *pair)))
+        return self.with_headers((*rest, pair))
 
     def without_headers(self, names: Iterable[str]) -> Request:
         """The same without the named headers, also where `_` stands for `-`."""
-        dropped = {_folded[name.encode("ascii")] for name in names}
-        return self.with_headers(
-            tuple([pair for pair in self.headers if _folded[pair[0]] not in dropped])
-        )
+        return self.with_headers(without_folded(self.headers, lower(names)))
 
     def with_headers(self, headers: Headers) -> Request:
         """The same with these headers and no others."""

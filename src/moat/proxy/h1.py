@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from moat.core.hosts import Destination
-from moat.engine.messages import HOP_BY_HOP, Headers, Request, Response, tokens
+from moat.engine.messages import (
+    HOP_BY_HOP,
+    Fields,
+    Headers,
+    Request,
+    Response,
+    block,
+    tokens,
+    without,
+)
 from moat.proxy.wire import Wire, WireClosed
 
 # A head of more is a mistake or an attack; browsers and servers stop between 8 and 80 KiB.
@@ -33,13 +42,14 @@ _NOT_IN_REQUESTS = HOP_BY_HOP | {b"host"}
 # What Connection lists of itself, besides names of headers.
 _USUAL = frozenset({b"close", b"keep-alive", b"upgrade"})
 
-# What says something of the message itself, or of one connection: read here, and not passed on
-# but for the length.
-_OF_THE_MESSAGE = HOP_BY_HOP | {b"content-length", b"expect", b"host"}
-
-Field = tuple[tuple[bytes, bytes], bytes | None]
-"""A header line: the name and value as they came, and the name in lower case where it is one of
-`_OF_THE_MESSAGE`."""
+# All lines of a head but the first, each with the line end before it.
+_LINES = re.compile(rb"(?:\r\n" + _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+)*+")
+# What says something of the message itself, or of one connection.
+_SAID = re.compile(
+    rb"\r\n(connection|content-length|expect|host|transfer-encoding|upgrade"
+    rb"|keep-alive|te|proxy-(?:authenticate|authorization|connection)):[ \t]*([^\r]*)",
+    re.IGNORECASE,
+)
 
 
 class BadMessage(Exception):
@@ -91,15 +101,10 @@ class Head:
     of the message, by their name in lower case."""
 
     version: bytes
-    fields: list[Field]
+    headers: Headers
     said: dict[bytes, list[bytes]]
     connection: list[bytes]
     """What is said of this connection alone, in lower case."""
-
-    @property
-    def headers(self) -> Headers:
-        """The fields as they came."""
-        return tuple([pair for pair, _ in self.fields])
 
     def all(self, name: bytes) -> list[bytes]:
         """Every value of a header that says something of the message; `name` in lower case."""
@@ -114,8 +119,10 @@ class Head:
         """The fields less everything that concerns one connection only."""
         if self.connection and not _USUAL.issuperset(self.connection):
             listed = dropped.union(self.connection)
-            return tuple([pair for pair, _ in self.fields if pair[0].lower() not in listed])
-        return tuple([pair for pair, name in self.fields if name is None or name not in dropped])
+            return tuple([pair for pair in self.headers if pair[0].lower() not in listed])
+        if dropped.isdisjoint(self.said):
+            return self.headers
+        return without(self.headers, dropped)
 
 
 @dataclass(slots=True)
@@ -193,55 +200,36 @@ def parse_field(line: bytes) -> tuple[bytes, bytes]:
     return match[1], match[2].strip(b" \t")
 
 
-class _Fields(dict[bytes, Field]):
-    """Header lines by how they stand on the wire. Most come again and again; those that do not
-    take no more than so much room."""
-
-    def __missing__(self, line: bytes) -> Field:
-        pair = parse_field(line)
-        name = pair[0].lower()
-        field = (pair, name if name in _OF_THE_MESSAGE else None)
-        if len(line) <= 256:
-            if len(self) >= 2048:
-                self.clear()
-            self[line] = field
-        return field
-
-
-_fields = _Fields()
-
-
-def _parse_fields(
-    lines: list[bytes],
-) -> tuple[list[Field], dict[bytes, list[bytes]], list[bytes]]:
-    fields = [_fields[line] for line in lines]
+def _parse_lines(head: bytes, start: int) -> tuple[Headers, dict[bytes, list[bytes]], list[bytes]]:
+    """The fields of a head whose first line ends at `start`. Raises BadMessage."""
+    if _LINES.fullmatch(head, start, len(head) - 4) is None:
+        raise BadMessage("a header line is malformed")
+    raw = head[start:-4]
     said: dict[bytes, list[bytes]] = {}
-    for (_, value), name in fields:
-        if name is not None:
-            if name in said:
-                said[name].append(value)
-            else:
-                said[name] = [value]
+    for name, value in _SAID.findall(raw):
+        said.setdefault(name.lower(), []).append(value.rstrip(b" \t"))
     connection = said.get(b"connection")
-    return fields, said, tokens(connection) if connection else []
+    return Fields(raw), said, tokens(connection) if connection else []
 
 
 def parse_request(head: bytes) -> RequestHead:
     """Read a request head, its empty line included. Raises BadMessage."""
-    first, *rest = head[:-4].split(b"\r\n")
-    match = _REQUEST_LINE.fullmatch(first)
+    end = max(0, head.find(b"\r\n"))
+    match = _REQUEST_LINE.fullmatch(head, 0, end)
     if match is None:
         raise BadMessage("the request line is malformed")
-    return RequestHead(match[3], *_parse_fields(rest), match[1].decode(), match[2].decode())
+    method, target, version = match.groups()
+    return RequestHead(version, *_parse_lines(head, end), method.decode(), target.decode())
 
 
 def parse_response(head: bytes) -> ResponseHead:
     """Read a response head, its empty line included. Raises BadMessage."""
-    first, *rest = head[:-4].split(b"\r\n")
-    match = _STATUS_LINE.fullmatch(first)
+    end = max(0, head.find(b"\r\n"))
+    match = _STATUS_LINE.fullmatch(head, 0, end)
     if match is None:
         raise BadMessage("the status line is malformed")
-    return ResponseHead(match[1], *_parse_fields(rest), int(match[2]), match[3] or b"")
+    version, status, reason = match.groups()
+    return ResponseHead(version, *_parse_lines(head, end), int(status), reason or b"")
 
 
 def _declared(head: Head) -> Framing | None:
@@ -277,26 +265,23 @@ def response_framing(head: ResponseHead, method: str) -> Framing:
     return UNTIL_CLOSE if declared is None else declared
 
 
-def _render(first: bytes, headers: Headers, framing: bytes) -> bytes:
-    lines = [first, *[b": ".join(pair) for pair in headers], framing]
-    return b"\r\n".join(lines)
-
-
 def _framing_lines(upgrade: str | None, body: int | None) -> bytes:
     if upgrade is not None:
-        return b"Connection: Upgrade\r\nUpgrade: %b\r\n\r\n" % upgrade.encode("latin-1")
-    return b"Transfer-Encoding: chunked\r\n\r\n" if body is None else b"\r\n"
+        return b"\r\nConnection: Upgrade\r\nUpgrade: " + upgrade.encode("latin-1")
+    return b"\r\nTransfer-Encoding: chunked" if body is None else b""
 
 
 def render_request(request: Request) -> bytes:
     """A request head for the upstream, its Host made from the destination."""
     first = f"{request.method} {request.target} HTTP/1.1\r\nHost: {request.destination.authority}"
-    return _render(first.encode(), request.headers, _framing_lines(request.upgrade, request.body))
+    framing = _framing_lines(request.upgrade, request.body)
+    return b"%b%b%b\r\n\r\n" % (first.encode(), block(request.headers), framing)
 
 
 def render_response(response: Response, *, close: bool = False) -> bytes:
     """A response head for the client."""
-    lines = _framing_lines(response.upgrade, response.body)
+    framing = _framing_lines(response.upgrade, response.body)
     if close and response.upgrade is None:
-        lines = b"Connection: close\r\n" + lines
-    return _render(b"HTTP/1.1 %d %b" % (response.status, response.reason), response.headers, lines)
+        framing += b"\r\nConnection: close"
+    status, headers, reason, *_ = response
+    return b"HTTP/1.1 %d %b%b%b\r\n\r\n" % (status, reason, block(headers), framing)

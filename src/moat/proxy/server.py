@@ -105,7 +105,7 @@ class Conversation:
         self._handed = handed
         self._client = client
         self._fixed: Destination | None = None  # what the tunnel was opened for
-        self._host = b""  # a spelling of it that was found right
+        self._host: bytes | None = None  # a spelling of it that was found right
         self._head: RequestHead | None = None  # what is being read or served
         # How and for what a tunnel was asked, until something is recorded.
         self._asked: tuple[str, str] | None = None
