@@ -215,7 +215,6 @@ def test_the_alarm_names_the_grant(sent: Sent) -> None:
     assert len(heads) + 1 <= len(refused)
 
 
-@pytest.mark.xfail(strict=True, reason="engine/exchange.py records a leak in a body as failed")
 def test_what_raised_an_alarm_was_refused(sent: Sent) -> None:
     """Whether it stood in a head or in a body."""
     assert {"refused"} == {entry["outcome"] for entry in sent.trace if entry["alarm"]}

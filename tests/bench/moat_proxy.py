@@ -7,7 +7,6 @@ of a run themselves: policy, injection, recorder, TLS and pool are those a run h
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import socket
 import sys
@@ -24,6 +23,7 @@ from moat.pki.bundle import ensure_ca_pem
 from moat.pki.ca import ensure_authority, private_pem
 from moat.providers.codex.constants import OPENAI_API_KEY_PLACEHOLDER
 from moat.providers.registry import get_provider
+from moat.proxy.memory import settle_memory
 from moat.run.advice import Watched
 from moat.run.grants import OpenedGrants
 from moat.run.plan import Plan, Wanted, build_plan
@@ -107,7 +107,7 @@ async def _serve(place: Path, plan: Plan, port: int) -> None:
     box: Any = SimpleNamespace(listener=listener)
     with traced(directory, grants) as trace:
         async with proxied(box, handed_of(plan, grants, Watched(trace), tls)):
-            gc.freeze()
+            settle_memory()
             hosts = sorted({item.pattern.host for item in plan.injections})
             await asyncio.get_running_loop().run_in_executor(None, tls.warm, hosts)
             await asyncio.Event().wait()

@@ -278,6 +278,16 @@ def test_continue_is_asked_for_and_given(world: World) -> None:
     assert client.answer().status == 200
 
 
+@pytest.mark.parametrize("expected", ["200-maybe", "", "100-continue, 100-continue"])
+def test_no_other_expectation_is_met(world: World, expected: str) -> None:
+    """417, and nothing is sent: who forwards what it does not know, promises it."""
+    client = world.tunnel()
+    client.send(post(b"hello", more=f"Expect: {expected}\r\n"))
+    assert client.answer().status == 417
+    assert world.untouched()
+    assert ("refused", 417) == (world.trace(1)[0][0].outcome, world.trace(1)[0][0].status)
+
+
 @pytest.mark.parametrize("host", [API, "evil.example"])
 def test_continue_may_be_refused(world: World, host: str) -> None:
     """By the server with 413, by policy with 403: at once, and nobody waits for the body."""

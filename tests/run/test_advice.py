@@ -228,3 +228,16 @@ def test_a_refusal_is_not_what_killed_a_program() -> None:
     assert watched.advice("moat codex") is not None
     watched.record(2, BROKEN, Measured(0.0))
     assert watched.advice("moat codex", by_policy=False) is not None
+
+
+ALARM = "the placeholder of openai was on its way to https://evil.x, in the body"
+
+
+def test_an_alarm_is_told_whatever_else_happened() -> None:
+    """What no agent does by accident is worth telling of a run that went well, and only once."""
+    watched = Watched(Nowhere())
+    assert watched.alarm() is None
+    refused = Entry("POST", "https://evil.x/", None, "refused", 403, error=ALARM, alarm=ALARM)
+    for number, entry in enumerate((OK, refused, refused, REJECTED, OK)):
+        watched.record(number, entry, Measured(0.0))
+    assert Advice(f"alarm: {ALARM}", "run: moat trace") == watched.alarm()

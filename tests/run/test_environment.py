@@ -72,3 +72,18 @@ def test_a_service_of_the_host_is_reached_by_the_proxy() -> None:
     assert "127.0.0.1,::1" == made["NO_PROXY"] == made["no_proxy"]
     assert made[JAVA_OPTIONS].endswith("-Dhttp.nonProxyHosts=127.0.0.1|[::1]")
     assert environment() == environment({}, {}, Rule(named, "settings", "deny"))
+
+
+def test_registries_are_told_unless_somebody_says_otherwise() -> None:
+    """They come from this machine's clients; a project or an option may know better."""
+    told = {"PIP_INDEX_URL": "https://packages.example.com/simple"}
+
+    def made(**given: Mapping[str, str]) -> str:
+        asked: dict[str, Mapping[str, str]] = {"project": {}, "options": {}, **given}
+        return box_environment(
+            {}, placeholders=[], path=[], policy=Policy(), registries=told, **asked
+        )["PIP_INDEX_URL"]
+
+    assert told["PIP_INDEX_URL"] == made()
+    mine = {"PIP_INDEX_URL": "https://mine.example.com/"}
+    assert mine["PIP_INDEX_URL"] == made(project=mine) == made(options=mine)

@@ -170,6 +170,12 @@ def exchange(request: Request, session: RunSession) -> Exchange:
     try:
         secrets = yield from _resolve(session, request, injections)
         outgoing, through = _inject(request, session, injections, secrets)
+        watching = None
+        if request.upgrade is not None:
+            watching = watch_frames(session, request.destination, request.target)
+        if watching is not None:
+            # What is compressed cannot be looked into.
+            outgoing = outgoing.without_headers(("Sec-WebSocket-Extensions",))
         entry.grants = tuple(sorted({item.grant for item in injections if item.wants(request)}))
         yield Record(entry)
         local = verdict.rule is not None and verdict.rule.pattern.is_local_service
@@ -179,9 +185,6 @@ def exchange(request: Request, session: RunSession) -> Exchange:
             response = yield Inform(cleaner_for(response, known)[0])
         entry.status = response.status
         response, cleaner = cleaner_for(response, known) if known else (response, None)
-        watching = None
-        if response.upgrade is not None:
-            watching = watch_frames(session, request.destination, request.target)
         yield Deliver(response, cleaner, watching)
     except Refused as refused:
         yield from _refuse(refused.problem, entry, "failed", refused.problem.detail)
@@ -189,13 +192,14 @@ def exchange(request: Request, session: RunSession) -> Exchange:
     except ExchangeFailed as failure:
         if not failure.sent:
             entry.grants = ()
+        outcome: Outcome = "failed"
         if failure.problem.kind == LEAKED:
-            entry.alarm = failure.problem.detail
+            outcome, entry.alarm = "refused", failure.problem.detail
         if failure.delivered:
-            entry.outcome, entry.error = "failed", failure.problem.detail
+            entry.outcome, entry.error = outcome, failure.problem.detail
             yield Record(entry)
         else:
-            yield from _refuse(failure.problem, entry, "failed", failure.problem.detail)
+            yield from _refuse(failure.problem, entry, outcome, failure.problem.detail)
         return
     entry.outcome = "forwarded"
     yield Record(entry)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from moat.core.hosts import Destination
 from moat.engine.messages import Headers, Response
-from moat.proxy.h1 import RequestHead, render_response, request_framing
+from moat.proxy.h1 import BadMessage, RequestHead, render_response, request_framing
 from moat.proxy.h1_body import RestBody, chunk, incoming, last_chunk
 from moat.proxy.sides import Body
 from moat.proxy.wire import Wire
@@ -19,6 +19,9 @@ class H1Client:
         self, wire: Wire, head: RequestHead, destination: Destination, target: str
     ) -> None:
         """Raises BadMessage."""
+        expected = head.said.get(b"expect")
+        if expected and [value.lower() for value in expected] != [b"100-continue"]:
+            raise BadMessage("the expectation is not 100-continue", status=417)
         framing = request_framing(head)
         self.request = head.request(destination, target, framing)
         self.body: Body = incoming(wire, framing)

@@ -48,10 +48,13 @@ class Watched:
         self._newest = 0
         self._troubles: dict[str, _Trouble] = {}
         self._refused: list[str] = []
+        self._alarms: list[str] = []
 
     def record(self, number: int, entry: Entry, measured: Measured) -> None:
         """Write down an exchange. Raises RecordError."""
         self._recorder.record(number, entry, measured)
+        if entry.alarm is not None and entry.alarm not in self._alarms[:_SHOWN]:
+            self._alarms.append(entry.alarm)
         if number > self._newest:
             self._newest = number
         if entry.outcome == "open" or (
@@ -73,6 +76,13 @@ class Watched:
             before = self._troubles.get(place)
             if before is not None and number > before.newest:
                 del self._troubles[place]
+
+    def alarm(self) -> Advice | None:
+        """What no agent does by accident: worth telling whatever became of the run."""
+        if not self._alarms:
+            return None
+        more = ", and more" if len(self._alarms) > 1 else ""
+        return Advice(f"alarm: {self._alarms[0]}{more}", "run: moat trace")
 
     def rejection(self) -> Advice | None:
         """A credential that was refused to the end: worth telling whatever became of the run."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from moat.engine.policy import Policy
 from moat.errors import UsageError
@@ -30,10 +31,12 @@ def box_environment(
     options: Mapping[str, str],
     path: Iterable[str],
     policy: Policy,
+    registries: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, str]:
     """All of the box's environment. Raises UsageError for a variable that cannot be set."""
     environment = {"TERM": "dumb", "LANG": "C.UTF-8"}
     environment |= {name: environ[name] for name in PASSED_ON if name in environ}
+    environment |= registries
     held: dict[str, str] = {}
     for variables in placeholders:
         held |= variables

@@ -153,6 +153,7 @@ def build_plan(run: str, wanted: Wanted) -> Plan:
             options=wanted.env,
             path=[*tool_path, SYSTEM_PATH],
             policy=policy,
+            registries=wanted.network.registries,
         ),
         mounts=(*(Mount(tool.directory, tool.target) for tool in wanted.tools), *wanted.mounts),
         kept=wanted.kept,

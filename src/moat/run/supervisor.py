@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import gc
 import json
 import os
 import resource
@@ -24,6 +23,7 @@ from moat import log
 from moat.config.paths import Home
 from moat.errors import Interrupted, MoatError, system_error
 from moat.ledger.transcript import Transcript
+from moat.proxy.memory import settle_memory
 from moat.proxy.server import ProxyServer
 from moat.run import control
 from moat.run.advice import Advice, Watched
@@ -151,6 +151,8 @@ class Supervisor:
         """What its requests met, where that is worth telling."""
         if self._stopped_by is not None or self._watched is None:
             return None
+        if alarm := self._watched.alarm():
+            return alarm
         if code == 0:
             return self._watched.rejection()
         # Who sat at the terminal saw what was refused; who was killed did not end of that.
@@ -194,8 +196,7 @@ class Supervisor:
             self._putter = Putter(plan.run, plan.name, asker, self._client.send_nowait)
             self._box = box
             keeper.set("running")
-            gc.enable()
-            gc.freeze()  # what is there by now stays to the end
+            settle_memory()
             box.open_gate()
             warming = self._warm(tls)
             try:

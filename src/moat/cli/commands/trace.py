@@ -40,7 +40,9 @@ def _row(exchange: dict[str, Any]) -> tuple[str, ...]:
     verdict = exchange["outcome"]
     if exchange["rule"]:
         verdict = f"{verdict}: {exchange['rule']}"
-    if exchange["error"]:
+    if exchange["alarm"]:
+        verdict = f"ALARM: {exchange['alarm']}"
+    elif exchange["error"]:
         verdict = f"{verdict}; {exchange['error']}"
     return (
         time.strftime("%H:%M:%S", time.localtime(exchange["started"])),
