@@ -110,7 +110,8 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sent]:
         for host in ALLOWED:
             words += ["--allow-host", host]
         done = cli.run("run", *words, "--", "sh", "-c", SENDING)
-        assert (0, "") == (done.returncode, done.stderr)
+        assert 0 == done.returncode, done.stderr
+        assert done.stderr.startswith("moat: alarm: the placeholder of "), done.stderr
         answers = {line.split()[0]: int(line.split()[1]) for line in done.stdout.splitlines()}
         yield Sent(answers, sinks.seen, sinks.bodies, cli.json("trace"))
 

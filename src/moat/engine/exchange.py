@@ -168,7 +168,7 @@ def exchange(request: Request, session: RunSession) -> Exchange:
         yield from _refuse(problem, entry, "refused", detail)
         return
     try:
-        secrets = yield from _resolve(session, request, injections)
+        secrets = yield from _resolve(session, request)
         outgoing, through = _inject(request, session, injections, secrets)
         watching = None
         if request.upgrade is not None:
@@ -205,9 +205,7 @@ def exchange(request: Request, session: RunSession) -> Exchange:
     yield Record(entry)
 
 
-def _resolve(
-    session: RunSession, request: Request, injections: tuple[Injection, ...]
-) -> Generator[Command, Any, dict[str, Secret]]:
+def _resolve(session: RunSession, request: Request) -> Generator[Command, Any, dict[str, Secret]]:
     """Every secret that this server has or may have been given: its answer may repeat them."""
     secrets: dict[str, Secret] = {}
     for grant in session.grants_at(request.destination.host):
