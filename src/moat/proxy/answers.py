@@ -6,6 +6,7 @@ from moat.engine.messages import Response, get_all
 from moat.engine.problem import Problem
 from moat.proxy.h1 import render_response
 from moat.proxy.sides import ClientSide
+from moat.proxy.token import CHALLENGE
 from moat.proxy.wire import Wire
 
 GONE = Problem(status=499, kind="client-gone", detail="the client went away")
@@ -32,12 +33,14 @@ def write_problem(client: Wire, problem: Problem) -> None:
 
 
 def _head(problem: Problem, size: int, wanted: str = "") -> Response:
+    challenge = (CHALLENGE,) if problem.status == 407 else ()
     return Response(
         problem.status,
         (
             (b"Content-Type", problem.content_type(wanted)),
             (b"Content-Length", b"%d" % size),
             (b"Cache-Control", b"no-store"),
+            *challenge,
         ),
         b"Refused by Moat",
         body=size,

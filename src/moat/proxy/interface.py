@@ -13,6 +13,7 @@ from moat.engine.policy import Verdict
 from moat.engine.session import RunSession
 from moat.proxy.live import Live
 from moat.proxy.silence import IDLE_TIMEOUT
+from moat.proxy.token import Strangers
 from moat.proxy.upstream import Upstreams
 
 
@@ -57,7 +58,8 @@ class Handed:
 
     `idle_timeout` is how many seconds an upstream may be silent while a client waits for it.
     Without an `asker`, what would be asked is denied. `token` is what a client must show in
-    Proxy-Authorization, if it must; `live` is what is going on.
+    Proxy-Authorization, if it must, and `strangers` are those who did not; `live` is what is going
+    on.
     """
 
     session: RunSession
@@ -68,6 +70,7 @@ class Handed:
     idle_timeout: float = IDLE_TIMEOUT
     asker: Asker | None = None
     token: Secret | None = None
+    strangers: Strangers = field(default_factory=Strangers)
     live: Live = field(default_factory=Live)
     exchanges: int = 0
 

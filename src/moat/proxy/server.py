@@ -1,4 +1,4 @@
-"""Meets the clients in the box: one task a connection, requests in their order."""
+"""Meets the clients: one task a connection, requests in their order."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from moat.proxy.driver import Play
 from moat.proxy.h1 import BadMessage, RequestHead
 from moat.proxy.h1_client import H1Client
 from moat.proxy.interface import Handed
+from moat.proxy.token import shows
 from moat.proxy.wire import Wire, WireClosed
 
 HEAD_TIMEOUT = 60.0  # from the first byte of a connection to a whole head: slowloris ends here
@@ -107,6 +108,8 @@ class Conversation:
         self._fixed: Destination | None = None  # what the tunnel was opened for
         self._host: bytes | None = None  # a spelling of it that was found right
         self._head: RequestHead | None = None  # what is being read or served
+        # Whether it is one of those who may ask; else little is written down of it.
+        self._known = handed.token is None or isinstance(client, DirectWire)
         # How and for what a tunnel was asked, until something is recorded.
         self._asked: tuple[str, str] | None = None
         self._deadline = inf  # when the client must have said something
@@ -151,7 +154,20 @@ class Conversation:
             self._deadline = inf
         if raw is not None:
             self._head = h1.parse_request(raw)
+            self._demand_token(self._head)
         return self._head
+
+    def _demand_token(self, head: RequestHead) -> None:
+        """Refuse whoever asks the proxy itself without its token. Raises BadMessage.
+
+        What comes through a tunnel was let in with it; what meant another address is a box's.
+        """
+        token = self._handed.token
+        if token is None or self._fixed is not None or isinstance(self._client, DirectWire):
+            return
+        self._known = shows(head.all(b"proxy-authorization"), token)
+        if not self._known:
+            raise BadMessage("the request does not show the token of this proxy", status=407)
 
     async def _wait_for_head(self) -> RequestHead | None:
         if self._client.full:
@@ -299,9 +315,8 @@ class Conversation:
             self._note(self._head.method if self._head else "-", self._url(), status, reason)
         except RecordError as failure:
             status, reason = 503, failure.message
-        problem = Problem(
-            status=status, kind="bad-request", detail=f"Moat refused a request: {reason}"
-        )
+        kind = "token-wanted" if status == 407 else "bad-request"
+        problem = Problem(status=status, kind=kind, detail=f"Moat refused a request: {reason}")
         if not self._client.lost:
             write_problem(self._client, problem)
 
@@ -316,10 +331,16 @@ class Conversation:
     def _note(self, method: str, url: str, status: int | None, error: str) -> None:
         """Record what never became an exchange. Raises RecordError."""
         self._asked = None
+        handed = self._handed
+        if self._known:
+            number = handed.next_number()
+        elif row := handed.strangers.next_row(handed.next_number, error):
+            number, error = row
+        else:
+            return
         outcome: Outcome = "failed" if status is None else "refused"
         entry = Entry(method, url, None, outcome, status, error=error)
-        measured = Measured(started=time.time(), duration=0.0)
-        self._handed.recorder.record(self._handed.next_number(), entry, measured)
+        handed.recorder.record(number, entry, Measured(started=time.time(), duration=0.0))
 
 
 def _named(head: RequestHead, scheme: Scheme) -> Destination:
