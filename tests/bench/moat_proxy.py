@@ -24,11 +24,12 @@ from moat.pki.ca import ensure_authority, private_pem
 from moat.providers.codex.constants import OPENAI_API_KEY_PLACEHOLDER
 from moat.providers.registry import get_provider
 from moat.proxy.memory import settle_memory
+from moat.proxy.server import ProxyServer
 from moat.run.advice import Watched
 from moat.run.grants import OpenedGrants
 from moat.run.plan import Plan, Wanted, build_plan
 from moat.run.policy import NetworkWanted
-from moat.run.steps import handed_of, proxied, traced
+from moat.run.steps import handed_of, traced
 from moat.run.tls import LazyTls
 from moat.vault.credential import Facts
 
@@ -104,13 +105,13 @@ async def _serve(place: Path, plan: Plan, port: int) -> None:
     directory: Any = SimpleNamespace(trace=place / "trace.db")
     tls = LazyTls(ca=place / "ca", extra_roots=plan.upstream.ca_file)
     listener = socket.create_server(("127.0.0.1", port), backlog=1024)
-    box: Any = SimpleNamespace(listener=listener)
     with traced(directory, grants) as trace:
-        async with proxied(box, handed_of(plan, grants, Watched(trace), tls)):
-            settle_memory()
-            hosts = sorted({item.pattern.host for item in plan.injections})
-            await asyncio.get_running_loop().run_in_executor(None, tls.warm, hosts)
-            await asyncio.Event().wait()
+        server = ProxyServer(handed_of(plan, grants, Watched(trace), tls))
+        await server.listen(listener)
+        settle_memory()
+        hosts = sorted({item.pattern.host for item in plan.injections})
+        await asyncio.get_running_loop().run_in_executor(None, tls.warm, hosts)
+        await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

@@ -10,17 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import chain
 
 from moat.core.secret import Secret
 from moat.engine.coding import DECODABLE, Decoder, decoder_for, refused
-from moat.engine.messages import Headers, Request, Response, get_all, tokens, without
+from moat.engine.fields import Headers, block, extended, get_all, get_some, without
+from moat.engine.messages import Request, Response, tokens
 from moat.engine.scrub import Scrubber, scrubbed
 from moat.engine.spellings import Spellings
 from moat.engine.transform import Cleaner
 from moat.engine.websocket import FrameScrubber
 
 _IDENTITY = b"identity"
+_ACCEPT_ENCODING = frozenset({b"accept-encoding"})
 _SEMICOLON = ord(";")
 
 # Of requests: RFC 9110 section 14 (parts), RFC 3229 (differences), RFC 9842 (dictionaries),
@@ -66,17 +67,11 @@ _UNREADABLE = re.compile(
 
 def prepare_request(request: Request) -> Request:
     """The request as it is sent to a server whose answer will be looked through."""
-    kept: list[tuple[bytes, bytes]] = []
-    accepted: list[bytes] = []
-    for pair in request.headers:
-        name = pair[0].lower()
-        if name == b"accept-encoding":
-            accepted.append(pair[1])
-        elif name not in _ASK_FOR_TOO_MUCH:
-            kept.append(pair)
-    if accepted:
-        kept.append((b"Accept-Encoding", _decodable(b",".join(accepted))))
-    return request.with_headers(tuple(kept))
+    headers = without(request.headers, _ASK_FOR_TOO_MUCH)
+    if accepted := get_all(headers, b"accept-encoding"):
+        line = (b"Accept-Encoding", _decodable(b",".join(accepted)))
+        headers = extended(without(headers, _ACCEPT_ENCODING), (line,))
+    return request.with_headers(headers)
 
 
 @lru_cache(maxsize=64)  # clients say the same again and again
@@ -159,7 +154,7 @@ def _clean_fields(headers: Headers, spellings: Spellings) -> Headers:
 def _may_stand_in(headers: Headers, spellings: Spellings, *more: bytes) -> bool:
     """Whether there may be a secret in any of these; all are looked at in one go."""
     # NUL stands in no header, nor does it in a spelling of a secret that came in one.
-    return spellings.may_stand_in(b"\0".join([*more, *chain.from_iterable(headers)]))
+    return spellings.may_stand_in(b"\0".join([*more, block(headers)]))
 
 
 def _scrubbed(headers: Headers, spellings: Spellings) -> Headers:
@@ -172,10 +167,7 @@ def _codings(headers: Headers) -> list[bytes]:
     """The codings of a body, in the order they were applied. Raises Refused for a body that is
     unreadable in some other way."""
     codings: list[bytes] = []
-    for name, value in headers:
-        lowered = name.lower()
-        if lowered not in _TELLING:
-            continue
+    for lowered, value in get_some(headers, _TELLING):
         if lowered == b"content-encoding":
             codings += [coding for coding in tokens([value]) if coding != _IDENTITY]
         elif lowered == b"content-type":

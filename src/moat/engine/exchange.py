@@ -22,13 +22,13 @@ from typing import Any, Literal
 
 from moat.core.secret import Secret
 from moat.engine.clean import cleaner_for, prepare_request
-from moat.engine.inject import Injection
+from moat.engine.fields import extended, without_folded
 from moat.engine.leak import KIND as LEAKED
 from moat.engine.leak import find_in_head, watch, watch_frames
 from moat.engine.messages import Request, Response
 from moat.engine.policy import Verdict, allowed_when_asked
 from moat.engine.problem import Problem, refused_by_policy
-from moat.engine.session import RunSession
+from moat.engine.session import Bound, RunSession
 from moat.engine.transform import Cleaner, Refused, Transform
 
 Outcome = Literal["open", "forwarded", "refused", "failed"]
@@ -161,7 +161,8 @@ def exchange(request: Request, session: RunSession) -> Exchange:
     if leak is not None:
         yield from _refuse(leak.problem(session), entry, "refused", leak.alarm)
         return
-    injections = session.injections_for(request.destination, request.target)
+    bound = session.bound(request.destination, request.target)
+    injections = bound.injections
     if injections and request.method.upper() in _ECHOING:
         detail = f"{request.method} would show the credential that goes to {request.destination}"
         problem = Problem(status=405, kind="method-refused", detail=detail)
@@ -169,7 +170,9 @@ def exchange(request: Request, session: RunSession) -> Exchange:
         return
     try:
         secrets = yield from _resolve(session, request)
-        outgoing, through = _inject(request, session, injections, secrets)
+        outgoing, through = _inject(request, session, bound, secrets)
+        if secrets:
+            outgoing = prepare_request(outgoing)
         watching = None
         if request.upgrade is not None:
             watching = watch_frames(session, request.destination, request.target)
@@ -214,33 +217,42 @@ def _resolve(session: RunSession, request: Request) -> Generator[Command, Any, d
 
 
 def _inject(
-    request: Request,
-    session: RunSession,
-    injections: tuple[Injection, ...],
-    secrets: dict[str, Secret],
+    request: Request, session: RunSession, bound: Bound, secrets: dict[str, Secret]
 ) -> tuple[Request, tuple[Transform, ...]]:
     """The request as it goes out, and what its body streams through. Raises ExchangeFailed."""
-    outgoing = request
     through: tuple[Transform, ...] = ()
     if request.body != 0:
         watching = watch(session, request.destination, request.target)
         through = () if watching is None else (watching,)
-    for injection in injections:
-        outgoing = injection.strip(outgoing)
-    for injection in injections:
-        if not injection.wants(request):
-            continue
-        secret = secrets[injection.grant]
-        try:
-            outgoing = injection.apply(outgoing, secret)
-            if injection.changes_body:
-                through = (*through, injection.body_transform(secret, request.headers))
-        except ValueError as error:
-            problem = Problem(status=502, kind="no-credential", detail=str(error))
-            raise ExchangeFailed(problem) from None
+    if not bound.injections:
+        return request, through
+    try:
+        if bound.taken_out is not None:
+            return _with_headers(request, bound, secrets), through
+        outgoing = request
+        for injection in bound.injections:
+            outgoing = injection.strip(outgoing)
+        for injection in bound.injections:
+            if injection.wants(request):
+                secret = secrets[injection.grant]
+                outgoing = injection.apply(outgoing, secret)
+                if injection.changes_body:
+                    through = (*through, injection.body_transform(secret, request.headers))
+    except ValueError as error:
+        problem = Problem(status=502, kind="no-credential", detail=str(error))
+        raise ExchangeFailed(problem) from None
     if outgoing.body is None and request.body is not None:
         outgoing = outgoing.without_headers(("Content-Length",))
-    return (prepare_request(outgoing) if secrets else outgoing), through
+    return outgoing, through
+
+
+def _with_headers(request: Request, bound: Bound, secrets: dict[str, Secret]) -> Request:
+    """The usual case in one pass: all that goes is cut out, what is set stands behind."""
+    assert bound.taken_out is not None
+    lines = []
+    for injection in bound.injections:
+        lines += injection.lines(secrets[injection.grant])
+    return request.with_headers(extended(without_folded(request.headers, bound.taken_out), lines))
 
 
 def _refuse(problem: Problem, entry: Entry, outcome: Outcome, error: str) -> Exchange:

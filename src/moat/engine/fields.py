@@ -67,11 +67,28 @@ def block(headers: Headers) -> bytes:
     return b"".join([b"\r\n%b: %b" % pair for pair in headers])
 
 
+def extended(headers: Headers, lines: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """The headers with more behind them."""
+    if type(headers) is Fields:
+        return Fields(headers.raw + b"".join([b"\r\n%b: %b" % line for line in lines]))
+    return (*headers, *lines)
+
+
 def get_all(headers: Headers, name: bytes) -> list[bytes]:
     """Every value of a header; `name` in lower case."""
     if type(headers) is not Fields:
         return [value for key, value in headers if key.lower() == name]
     return [value.rstrip(b" \t") for value in _finders[name].findall(headers.raw)]
+
+
+def get_some(headers: Headers, names: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
+    """The names, in lower case, and values of the named headers; names in lower case."""
+    if type(headers) is not Fields:
+        return [(name.lower(), value) for name, value in headers if name.lower() in names]
+    return [
+        (name.lower(), value.rstrip(b" \t"))
+        for name, value in _choosers[names].findall(headers.raw)
+    ]
 
 
 def without(headers: Headers, names: frozenset[bytes]) -> Headers:
@@ -136,6 +153,19 @@ class _Cutters(dict[frozenset[bytes], "re.Pattern[bytes]"]):
         return re.escape(name).replace(rb"\-", b"[-_]") if self._folding else re.escape(name)
 
 
+class _Choosers(dict[frozenset[bytes], "re.Pattern[bytes]"]):
+    """What finds the names and values of some headers. Names come from the program alone."""
+
+    def __missing__(self, names: frozenset[bytes]) -> re.Pattern[bytes]:
+        found = re.compile(
+            rb"\r\n(" + b"|".join(map(re.escape, sorted(names))) + rb"):[ \t]*([^\r]*)",
+            re.IGNORECASE,
+        )
+        self[names] = found
+        return found
+
+
+_choosers = _Choosers()
 _cutters = _Cutters(folding=True)
 _exact = _Cutters(folding=False)
 

@@ -143,6 +143,19 @@ class Injection:
                 return substitute.holds_in_query(request.target, self.parameter, self.placeholder)
         return False
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The headers that are set."""
+        own = (self.header,) if self.kind == "set-header" else ()
+        return (*own, *(name for name, _ in self.headers))
+
+    def lines(self, secret: Secret) -> list[tuple[bytes, bytes]]:
+        """The headers that are set, with the secret. Raises ValueError for an unfit one."""
+        pairs = [*self.headers]
+        if self.kind == "set-header":
+            pairs.append((self.header, self.format.replace("{}", self._fit(secret.reveal()))))
+        return [(name.encode("ascii"), text.encode("latin-1")) for name, text in pairs]
+
     def strip(self, request: Request) -> Request:
         """The request without whatever the client put in the place of the credential."""
         names = self.strips

@@ -14,6 +14,7 @@ from moat.engine.fields import (
     Fields,
     Headers,
     block,
+    extended,
     get_all,
     lower,
     without,
@@ -84,9 +85,7 @@ class Request(NamedTuple):
         """The same with one header of this name, whatever there was before."""
         rest = without_folded(self.headers, lower((name,)))
         pair = (name.encode("ascii"), value.encode("latin-1"))
-        if type(rest) is Fields:
-            return self.with_headers(Fields(b"%b\r\n%b: %b" % (rest.raw, *pair)))
-        return self.with_headers((*rest, pair))
+        return self.with_headers(extended(rest, (pair,)))
 
     def without_headers(self, names: Iterable[str]) -> Request:
         """The same without the named headers, also where `_` stands for `-`."""

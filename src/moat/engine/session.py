@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from moat.core.hosts import Destination
+from moat.engine.fields import lower
 from moat.engine.inject import Injection, folded
 from moat.engine.placeholder import Placeholder, Watched
 from moat.engine.policy import Policy
@@ -28,6 +29,9 @@ class Bound:
     injections: tuple[Injection, ...] = ()
     grants: frozenset[str] = frozenset()
     agents_own: bool = False
+    taken_out: frozenset[bytes] | None = None
+    """The headers that go, where nothing but headers is taken out and put in: the names as
+    `engine.fields.lower` writes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,8 @@ class RunSession:
             rule.source == "agent" and rule.pattern.matches(destination)
             for rule in self.policy.rules
         )
-        return Bound(_chosen(bound), frozenset(item.grant for item in bound), agents_own)
+        chosen = _chosen(bound)
+        return Bound(chosen, frozenset(item.grant for item in bound), agents_own, _headers(chosen))
 
 
 def _chosen(bound: Iterable[Injection]) -> tuple[Injection, ...]:
@@ -128,6 +133,12 @@ def _chosen(bound: Iterable[Injection]) -> tuple[Injection, ...]:
         return ()
     first, *rest = winners.values() or ranked[:1]
     return (replace(first, strips=tuple(strips.values())), *(replace(i, strips=()) for i in rest))
+
+
+def _headers(chosen: Sequence[Injection]) -> frozenset[bytes] | None:
+    if not all(item.kind in ("set-header", "strip-headers") for item in chosen):
+        return None
+    return lower(name for item in chosen for name in (*item.strips, *item.names))
 
 
 def _breadth(injection: Injection) -> tuple[bool, int, int]:
