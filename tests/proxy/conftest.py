@@ -10,6 +10,7 @@ import pytest
 
 from moat.pki.ca import Authority, ensure_authority
 from moat.pki.leaf import LeafCache
+from proxy.h2_support import H2Server, server_context
 from proxy.support import API, Server, World
 
 
@@ -49,5 +50,16 @@ def world(certificates: Certificates) -> Iterator[World]:
     world = World(certificates.authority, certificates.leaves, certificates.upstream, server)
     try:
         yield world
+    finally:
+        world.close()
+
+
+@pytest.fixture
+def h2_world(certificates: Certificates) -> Iterator[tuple[World, H2Server]]:
+    """A proxy in front of a server that speaks nothing but HTTP/2."""
+    server = H2Server(server_context(certificates.world, "h2"))
+    world = World(certificates.authority, certificates.leaves, certificates.upstream, server)
+    try:
+        yield world, server
     finally:
         world.close()

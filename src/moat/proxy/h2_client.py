@@ -27,8 +27,7 @@ from moat.proxy.wire import Wire, WireClosed
 # What is on its way up and no upstream has taken: of one stream, and of a connection.
 STREAM_WINDOW = 64 * 1024
 CONNECTION_WINDOW = 1024 * 1024
-# Connections and exchanges of a run at once, over which streams are refused.
-MAX_EXCHANGES = 1024
+MAX_OF_RUN = 1024  # streams of all connections at once
 
 _SHOWN = re.compile(rb"[\x21-\x7e]+")
 
@@ -156,7 +155,7 @@ class H2Conversation(Link):
 
     def on_head(self, number: int, fields: Fields, *, ended: bool) -> None:
         """A request came: play it, or refuse it."""
-        full = len(self._tasks) >= MAX_STREAMS or len(self._handed.live) >= MAX_EXCHANGES
+        full = len(self._tasks) >= MAX_STREAMS or self._handed.streams >= MAX_OF_RUN
         if full or self.going:
             self._turn_away(number, fields)
             return
@@ -172,6 +171,7 @@ class H2Conversation(Link):
         if request.upgrade is None:
             stream.left = request.body
         self.streams[number] = stream
+        self._handed.streams += 1
         self._tasks[stream] = self._loop.create_task(self._serve(stream, refusal))
 
     def on_reset(self, stream: Stream) -> None:
@@ -216,6 +216,7 @@ class H2Conversation(Link):
         elif not stream.arrived:
             self.reset(stream, NO_ERROR)  # the rest of the request is not wanted
         del self._tasks[stream]
+        self._handed.streams -= 1
         self._idle_since = self._loop.time()
         if stream.last:
             self.part()

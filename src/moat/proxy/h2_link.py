@@ -169,7 +169,7 @@ class Link:
     def _take_data(self, event: events.DataReceived) -> None:
         stream = self.streams.get(event.stream_id)
         if stream is not None:
-            self._idle_frames.earn(1)
+            self._idle_frames.earn(1 if event.data else 0)
             stream.on_data(event.data, event.flow_controlled_length)
         elif event.flow_controlled_length:
             self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)

@@ -175,6 +175,9 @@ class UpstreamLink(Link):
             await self.listen()
         except BadMessage as error:
             reason = error.reason
+        except asyncio.CancelledError:
+            self.part()
+            raise
         except Exception:
             log.get(__name__).exception("a connection to an upstream failed")
         finally:

@@ -59,7 +59,7 @@ class Handed:
     `idle_timeout` is how many seconds an upstream may be silent while a client waits for it.
     Without an `asker`, what would be asked is denied. `token` is what a client must show in
     Proxy-Authorization, if it must, and `strangers` are those who did not; `live` is what is going
-    on.
+    on, `streams` how much of it over HTTP/2.
     """
 
     session: RunSession
@@ -73,6 +73,7 @@ class Handed:
     strangers: Strangers = field(default_factory=Strangers)
     live: Live = field(default_factory=Live)
     exchanges: int = 0
+    streams: int = 0
 
     def next_number(self) -> int:
         """A number for the next exchange of this run."""

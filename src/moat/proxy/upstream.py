@@ -29,7 +29,7 @@ IDLE_CONNECTIONS = 128
 
 _H1 = ("http/1.1",)
 # What a server says that speaks nothing it was offered (RFC 7301 section 3.2).
-_ALERT = "TLSV1_ALERT_NO_APPLICATION_PROTOCOL"
+_ALERT = "no application protocol"
 _MOST_REMEMBERED = 1024
 
 HostPort = tuple[str, int]
@@ -241,7 +241,7 @@ class Upstreams:
                 "config.yaml",
             ) from error
         except (ssl.SSLError, WireClosed) as error:
-            if getattr(error, "reason", None) == _ALERT and offered == _H1:
+            if offered == _H1 and _ALERT in str(error):
                 raise _NotSpoken from error
             raise UpstreamError(
                 "upstream-tls", f"{destination} does not speak TLS as it must: {error}"
