@@ -122,6 +122,7 @@ CASES = [
     line("absolute-form-elsewhere", "GET https://evil.example/ HTTP/1.1", "GET // HTTP/1.1"),
     line("authority-form", f"GET {API}:443 HTTP/1.1", f"GET /{API}:443 HTTP/1.1"),
     line("connect-inside", f"CONNECT {API}:443 HTTP/1.1", "connect / HTTP/1.1", 421),
+    line("connect-to-a-path", "CONNECT / HTTP/1.1", "CONNECTED / HTTP/1.1", 421),
     line("asterisk", "GET * HTTP/1.1", "OPTIONS * HTTP/1.1"),
     line("fragment", "GET /a#b HTTP/1.1", "GET /a%23b HTTP/1.1"),
     # the request line
@@ -243,6 +244,21 @@ def test_refused(world: World, case: Case) -> None:
     ((entry, _),) = world.trace(1)
     assert (case.in_body, case.status) == (entry.outcome == "failed", entry.status)
     assert case.in_body or entry.outcome == "refused"
+
+
+HOSTS = [case for case in CASES if "host" in case.name and not case.in_body]
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("case", HOSTS, ids=[case.name for case in HOSTS])
+def test_refused_behind_another(world: World, case: Case) -> None:
+    """That one host was found right says nothing of the next."""
+    tape = Tape(world.server)
+    client = world.tunnel()
+    client.send(ask() + case.refused + SMUGGLED)
+    assert [200, case.status] == [client.answer().status, client.answer().status]
+    assert client.rest() == b""
+    assert sent() == tape.only()
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])

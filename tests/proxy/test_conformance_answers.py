@@ -6,12 +6,14 @@ alike; what follows an answer is nobody's.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
 import pytest
 
 from fuzz import strict
-from proxy.support import API, World, get
+from moat.core.hosts import Destination
+from proxy.support import API, Stream, World, eventually, get
 from proxy.tape import Tape, head
 
 EVIL = head("HTTP/1.1 200 OK", "X-Evil: 1", "Content-Length: 4") + b"evil"
@@ -171,32 +173,60 @@ def test_passed_on(world: World, case: Case) -> None:
     assert ["forwarded"] * 2 == [entry.outcome for entry, _ in world.trace(2)]
 
 
-BODILESS = [
-    ("HEAD", answer()[:-2], answer()[:-2]),
-    ("HEAD", answer(CHUNKED, body=b""), head(OK)),
-    ("HEAD", head(OK), head(OK)),
-    ("GET", head("HTTP/1.1 304 Not Modified", "Content-Length: 900"),
-     head("HTTP/1.1 304 Not Modified", "Content-Length: 900")),
-    ("GET", head("HTTP/1.1 204 No Content", CHUNKED), head("HTTP/1.1 204 No Content")),
-    ("GET", head(OK, "Content-Length: 0"), head(OK, "Content-Length: 0")),
-]  # fmt: skip
+NOT_MODIFIED = head("HTTP/1.1 304 Not Modified", "Content-Length: 900")
+BODILESS = {
+    "HEAD-with-a-length": ("HEAD", answer()[:-2], answer()[:-2]),
+    "HEAD-with-chunks": ("HEAD", answer(CHUNKED, body=b""), head(OK)),
+    "HEAD": ("HEAD", head(OK), head(OK)),
+    "304": ("GET", NOT_MODIFIED, NOT_MODIFIED),
+    "204": ("GET", head("HTTP/1.1 204 No", CHUNKED), head("HTTP/1.1 204 No")),
+    "nothing": (
+        "GET",
+        answer("Content-Length: 0", body=b""),
+        answer("Content-Length: 0", body=b""),
+    ),
+}
 
 
 @pytest.mark.attack
-@pytest.mark.parametrize(("method", "sent", "got"), BODILESS)
-@pytest.mark.parametrize("late", [False, True], ids=["at-once", "late"])
+@pytest.mark.parametrize("what", BODILESS)
+@pytest.mark.parametrize("followed", [False, True], ids=["alone", "followed"])
 def test_what_follows_an_answer_without_a_body_is_nobodys(
-    world: World, method: str, sent: bytes, got: bytes, late: bool
+    world: World, what: str, followed: bool
 ) -> None:
     """Whoever believes in a body there would take the next answer for it, or it for the next."""
-    tape = Tape(world.server, sent if late else sent + EVIL)
+    method, sent, got = BODILESS[what]
+    tape = Tape(world.server, sent + EVIL if followed else sent)
     client = world.tunnel()
     client.send(get(method=method))
     assert got == client.exactly(len(got))
     assert client.is_silent(0.05)
     answered = client.get()
     assert ([], b"ok") == (answered.all("x-evil"), answered.body)
-    assert (1 if late else 2) == len(tape.heard)
+    assert (2 if followed else 1) == len(tape.heard)
+
+
+@pytest.mark.attack
+def test_what_comes_between_two_answers_is_nobodys(world: World) -> None:
+    """A server that speaks unasked, while nobody waits for it, is not asked again."""
+    said = threading.Event()
+
+    def script(stream: Stream) -> None:
+        world.server.receive(stream)
+        stream.send(answer())
+        assert said.wait(5)
+        stream.send(EVIL)
+        world.server.serve(stream)
+
+    world.server.script = script
+    client = world.tunnel()
+    assert client.get().body == b"ok"
+    ((wire, _),) = world.upstreams._idle[Destination("https", API, 443)]
+    said.set()
+    assert eventually(lambda: bool(wire.buffer))
+    world.server.script = world.server.serve
+    answered = client.get()
+    assert ([], b"ok") == (answered.all("x-evil"), answered.body)
 
 
 @pytest.mark.parametrize("status", ["100 Continue", "102 Processing", "103 Early Hints"])
