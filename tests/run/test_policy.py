@@ -36,6 +36,7 @@ def allows(made: Policy, method: str = "GET") -> bool:
         {"settings_rules": (ALLOW,)},
         {"settings_allow": ("a.example",)},
         {"allow_options": ("a.example",)},
+        {"file_rules": (ALLOW,)},
         {"project_rules": (ALLOW,)},
     ],
 )
@@ -57,6 +58,7 @@ def test_what_a_run_needs_is_open(needing: str) -> None:
     "said",
     [
         {"allow_options": ("a.example",)},
+        {"file_rules": (ALLOW,)},
         {"project_rules": (ALLOW,)},
         {"project_rules": (NetworkRule("a.example", paths=("allow * /**",)),)},
         {"project_policy": "permissive"},
@@ -88,6 +90,16 @@ def test_a_project_narrows_what_its_run_needs(rule: NetworkRule) -> None:
 def test_what_was_typed_is_more_than_what_a_project_says(rule: NetworkRule) -> None:
     """The person has seen both."""
     assert allows(policy(project_rules=(rule,), allow_options=("a.example",)), "POST")
+
+
+@pytest.mark.parametrize("rule", [DENY, READ])
+def test_a_file_that_was_named_narrows_what_is_needed(rule: NetworkRule) -> None:
+    """It was typed, so it also undoes what a project says; a host that was typed is more."""
+    made = policy("grants", file_rules=(rule,), project_rules=(ALLOW,))
+    assert not allows(made, "POST")
+    assert allows(made) is (rule is READ)
+    assert allows(policy(file_rules=(rule,), allow_options=("a.example",)), "POST")
+    assert str(made.rules[0]).endswith("(--policy)")
 
 
 def test_the_order_within_a_list_is_kept() -> None:

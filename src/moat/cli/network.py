@@ -18,6 +18,8 @@ from moat.config.settings import Settings
 from moat.run.policy import NetworkWanted
 
 if TYPE_CHECKING:
+    from moat.config.network import NetworkPolicy
+    from moat.config.project import ProjectNetwork
     from moat.run.groups import Group, Groups
 
 
@@ -55,19 +57,40 @@ def wanted_network(
     return wanted
 
 
-def find_groups(home: Home, settings: Settings, workspace: Path) -> Groups:
+def network_alone(
+    context: Context, *, policy: NetworkPolicy | None, allow: tuple[str, ...], file: ProjectNetwork
+) -> NetworkWanted:
+    """All that was said of the network of a proxy without a box: by options, a file that one of
+    them names, and settings. Raises MoatError for a group that cannot be looked up."""
+    settings = context.settings.network
+    own = (*settings.rules, *file.rules, *map(NetworkRule, (*settings.allow, *allow)))
+    groups = _look_up(context, None, None, own, ())
+    return NetworkWanted(
+        policy=policy or file.policy,
+        allow_options=allow,
+        file_rules=file.rules,
+        settings_policy=settings.policy,
+        settings_rules=settings.rules,
+        settings_allow=settings.allow,
+        groups={name: group.hosts for name, group in groups.items()},
+    )
+
+
+def find_groups(home: Home, settings: Settings, workspace: Path | None) -> Groups:
     """The groups of hosts there are; no program is asked that a run could have changed."""
     from moat.run.groups import Groups  # here, as most runs name no group
     from moat.run.record import list_runs
 
-    changeable = {workspace, *(Path(record.workspace) for record in list_runs(home.runs))}
+    changeable = {Path(run.workspace) for run in list_runs(home.runs) if run.workspace}
+    if workspace is not None:
+        changeable.add(workspace)
     return Groups(dict(settings.network.groups), environ=os.environ, changeable=changeable)
 
 
 def _look_up(
     context: Context,
     opened: Opened | None,
-    workspace: Path,
+    workspace: Path | None,
     own: Iterable[NetworkRule],
     rules: Iterable[NetworkRule],
 ) -> dict[str, Group]:

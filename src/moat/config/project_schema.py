@@ -196,6 +196,9 @@ _CODEX = Record(
     },
 )
 
+NETWORK = Record(ProjectNetwork, {"policy": POLICY, "rules": RULES}, older={"allow": "rules"})
+"""What may stand below `network`, and in a file of its own that `moat proxy --policy` names."""
+
 PROJECT = Checked(
     Record(
         Project,
@@ -205,11 +208,7 @@ PROJECT = Checked(
             "dependencies": ListOf(_DEPENDENCY),
             "grants": ListOf(_GRANT),
             "env": _ENV,
-            "network": Record(
-                ProjectNetwork,
-                {"policy": POLICY, "rules": RULES},
-                older={"allow": "rules"},
-            ),
+            "network": NETWORK,
             "mounts": ListOf(_MOUNT, unique="target"),
             "command": WordsOf(_SOMETHING, _WORD),
             "mcp": ListOf(_REMOTE_SERVER, unique="name"),

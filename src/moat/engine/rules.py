@@ -16,17 +16,18 @@ from moat.engine.paths import folded
 from moat.engine.patterns import PathPattern
 
 Action = Literal["allow", "deny"]
-Source = Literal["live", "settings", "option", "project", "agent", "grant"]
+Source = Literal["live", "settings", "option", "file", "project", "agent", "grant"]
 
 _SOURCES: dict[Source, str] = {
     "live": "said during the run",
     "settings": "config.yaml",
     "option": "--allow-host",
+    "file": "--policy",
     "project": "moat.yaml",
     "agent": "the agent needs it",
     "grant": "a grant is bound to it",
 }
-_NAMED_BY_THE_PERSON = frozenset({"live", "settings", "option", "project"})
+_NAMED_BY_THE_PERSON = frozenset({"live", "settings", "option", "file", "project"})
 _METHOD = re.compile(r"\*|[A-Za-z][A-Za-z-]{0,31}")
 
 

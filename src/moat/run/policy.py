@@ -4,7 +4,7 @@ The first rule that is about a host decides, so their order is whose word counts
 
 1. what is said during the run, put in front as it is said
 2. `network.rules` of the person's settings: no option and no project undoes them
-3. what was typed for this run
+3. what was typed for this run: hosts, then the rules of a file that was named
 4. the project's rules: they may narrow what its agent or a grant needs, which follow
 5. the agent's hosts, those of grants, those of MCP servers
 6. `network.allow` of the person's settings: hosts that may be reached where nobody narrowed it
@@ -31,11 +31,15 @@ _HOW = "write HOST, HOST:PORT, *.DOMAIN or @GROUP, such as --allow-host github.c
 
 @dataclass(frozen=True, slots=True)
 class NetworkWanted:
-    """What was said of the network: by option, project and settings. `groups` has every group
-    that is named, and `registries` the variables that tell their clients in a box of them."""
+    """What was said of the network: by option, by a file that one names, by project and settings.
+
+    `groups` has every group that is named, and `registries` the variables that tell their clients
+    in a box of them.
+    """
 
     policy: NetworkPolicy | None = None
     allow_options: tuple[str, ...] = ()
+    file_rules: tuple[NetworkRule, ...] = ()
     project_policy: NetworkPolicy | None = None
     project_rules: tuple[NetworkRule, ...] = ()
     settings_policy: NetworkPolicy | None = None
@@ -80,6 +84,8 @@ def build_policy(
         rules += _said(said, "settings", groups)
     for text in wanted.allow_options:
         rules += _typed(text, groups)
+    for said in wanted.file_rules:
+        rules += _said(said, "file", groups)
     for said in wanted.project_rules:
         rules += _said(said, "project", groups)
     rules += (Rule(pattern, "agent") for pattern in agent)
