@@ -68,6 +68,22 @@ def contents(runs: Path) -> dict[str, tuple[bytes, float]]:
     }
 
 
+def test_a_proxy_has_no_workspace_and_a_record_of_before_is_of_a_run(runs: Path) -> None:
+    """The kind came later than the first records."""
+    lock = make(runs, kind="proxy", workspace=None)
+    directory = RunDirectory(runs, RUN)
+    record = directory.read()
+    assert record is not None
+    assert ("proxy", None) == (record.kind, record.workspace)
+    document = json.loads(directory.record_file.read_bytes())
+    del document["kind"]
+    directory.record_file.write_text(json.dumps(document | {"workspace": "/w"}))
+    record = directory.read()
+    assert record is not None
+    assert ("run", "/w") == (record.kind, record.workspace)
+    os.close(lock)
+
+
 def test_what_was_written_is_read(runs: Path) -> None:
     """Every member comes back equal, a name that is no text included."""
     lock = make(runs)

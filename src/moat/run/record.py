@@ -21,6 +21,7 @@ from moat.errors import UsageError
 from moat.files import ensure_private_dir, write_atomic
 
 State = Literal["created", "starting", "running", "stopping", "stopped", "failed", "lost"]
+Kind = Literal["run", "proxy"]
 LIVE: frozenset[State] = frozenset({"created", "starting", "running", "stopping"})
 FORMAT = 1
 _CANDIDATES = 8  # shown where an id is not enough
@@ -28,12 +29,15 @@ _CANDIDATES = 8  # shown where an id is not enough
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """What is known of a run. Times are seconds since the epoch; paths are the host's."""
+    """What is known of a run. Times are seconds since the epoch; paths are the host's.
+
+    One of the kind `proxy` has no box, and so no workspace.
+    """
 
     run: str
     state: State
     created: float
-    workspace: str
+    workspace: str | None
     command: tuple[str, ...]
     agent: str | None = None
     name: str | None = None
@@ -42,6 +46,7 @@ class RunRecord:
     ended: float | None = None
     exit_code: int | None = None
     error: str | None = None
+    kind: Kind = "run"
 
 
 class RunDirectory:
@@ -123,6 +128,7 @@ def _from_document(document: dict[str, Any]) -> RunRecord:
         ended=document["ended"],
         exit_code=document["exit_code"],
         error=document["error"],
+        kind="proxy" if document.get("kind") == "proxy" else "run",
     )
 
 

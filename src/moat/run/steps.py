@@ -25,7 +25,7 @@ from moat.proxy.upstream import Upstreams
 from moat.run.grants import OpenedGrants
 from moat.run.kept import ensure_kept
 from moat.run.plan import Plan
-from moat.run.record import RunDirectory, RunRecord, State
+from moat.run.record import Kind, RunDirectory, RunRecord, State
 from moat.run.tls import LazyTls
 from moat.runtimes.etc import etc_files
 from moat.runtimes.interface import HOME, Box, BoxSpec, Mount, Runtime
@@ -59,7 +59,7 @@ class Keeper:
 
 
 @contextlib.contextmanager
-def recorded(directory: RunDirectory, plan: Plan) -> Iterator[Keeper]:
+def recorded(directory: RunDirectory, plan: Plan, *, kind: Kind = "run") -> Iterator[Keeper]:
     """The run's directory and record; the lock says to others that the run is alive."""
     lock = directory.create()
     try:
@@ -67,12 +67,13 @@ def recorded(directory: RunDirectory, plan: Plan) -> Iterator[Keeper]:
             run=plan.run,
             state="created",
             created=time.time(),
-            workspace=str(plan.workspace),
+            workspace=None if kind == "proxy" else str(plan.workspace),
             command=plan.command,
             agent=plan.agent,
             name=plan.name,
             grants=plan.grants,
             versions=dict(plan.versions),
+            kind=kind,
         )
         try:
             keeper = Keeper(directory, record)

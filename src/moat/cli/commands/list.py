@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _row(record: RunRecord) -> tuple[str, ...]:
-    command, workspace = shlex.join(record.command), record.workspace
+    command, workspace = shlex.join(record.command), record.workspace or "-"
     if len(command) > _WIDTH:
         command = command[: _WIDTH - 1] + "…"
     if len(workspace) > _WIDTH:
