@@ -173,6 +173,29 @@ def test_what_is_for_a_person_to_settle_is_left_to_them(home: Home, before: str,
     assert before == text(home)
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        "trust: always\nnetwork: {allow: [a.test]}\n",
+        "network: {allow: [a.test, b.test]}\n",
+        "network: {allow: [a.test.evil]}\n",
+        "network: {allow: [a.test]\n",
+        "network: {rules: [a.test]}\n",
+    ],
+)
+def test_what_reads_otherwise_is_never_written(
+    home: Home, monkeypatch: pytest.MonkeyPatch, made: str
+) -> None:
+    """However the text was edited: it is taken if it says the new entry and nothing else."""
+    write(home, "# mine\n")
+    monkeypatch.setattr("moat.config.settings_edit.edited", lambda *_: made)
+    with pytest.raises(ConfigError, match="cannot be added"):
+        allow_always(home, "a.test")
+    assert "# mine\n" == text(home)
+    monkeypatch.setattr("moat.config.settings_edit.edited", lambda *_: "network: {allow: [a.test]}")
+    assert allow_always(home, "a.test")
+
+
 def test_a_file_that_is_wrong_is_left_alone(home: Home) -> None:
     """Its own error is what is told."""
     write(home, "network:\n  alow: [a.test]\n")

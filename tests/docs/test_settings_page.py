@@ -55,6 +55,7 @@ def test_the_example_is_accepted_and_uses_every_key(
                 ),
             ),
             (("go", ("goproxy.example.com",)),),
+            60,
         ),
     )
     assert expected == SETTINGS.read(node)

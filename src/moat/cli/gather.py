@@ -56,6 +56,7 @@ def gather(context: Context, asked: Asked) -> Wanted:
         environ=os.environ,
         terminal=_terminal_size() if asked.terminal and not asked.dry_run else None,
         command_line=asked.command_line,
+        ask_timeout=context.settings.network.ask_timeout,
     )
     if asked.env or asked.mounts or asked.name is not None or project:
         from moat.cli import typed

@@ -45,6 +45,8 @@ class Network:
     """What holds for every run: these come before what options, projects and agents say."""
     groups: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Names of groups, without @, and their hosts; `dict()` takes it as it is."""
+    ask_timeout: int = 120
+    """How many seconds a request waits for an answer before it is refused."""
 
 
 @dataclass(frozen=True)

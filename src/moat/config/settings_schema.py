@@ -70,6 +70,7 @@ SETTINGS = Record(
                 "allow": ListOf(HOST),
                 "rules": RULES,
                 "groups": MapOf(GROUP_NAME, ListOf(HOST_PATTERN)),
+                "ask_timeout": Integer(1, 86_400),
             },
         ),
         "trust": Choice(("ask", "always")),

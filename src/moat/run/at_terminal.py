@@ -104,7 +104,7 @@ class AtTerminal:
         """Draw the question, once more if the terminal has another size by now."""
         if self._terminal is None:
             return
-        lines = self._lines(self._terminal) or ["moat asks, but this window is too small"]
+        lines = self._lines(self._terminal) or ["a question waits, but this window is too small"]
         self._write("\n".join(["", *lines]).encode() if self._plain else self._overlay.draw(lines))
 
     def close(self) -> bool:

@@ -28,12 +28,8 @@ async def commanded(
 ) -> AsyncIterator[Asker]:
     """The asker of a proxy that listens, and commands for it taken until the end."""
 
-    def enforce() -> None:
-        """End what is no longer allowed."""
-        if changed := getattr(server, "session_changed", None):
-            changed()
-
-    asker = Asker(handed, Decisions(directory.decisions), timeout=timeout, enforce=enforce)
+    decisions = Decisions(directory.decisions)
+    asker = Asker(handed, decisions, timeout=timeout, enforce=server.session_changed)
     handed.asker = asker
     commands = CommandServer(directory.root, Commands(handed.session.run, asker).obey)
     try:

@@ -58,6 +58,7 @@ class Wanted:
     what begins with `project_` of the project, `mounts` of both, and checked. `terminal` is the
     size of the terminal to run on, None for pipes. `command_line` is how the person would start
     this again, without its arguments. `protected` are names of files the box may not change.
+    `ask_timeout` is how many seconds a request waits for the person's answer.
     """
 
     workspace: Path
@@ -80,6 +81,7 @@ class Wanted:
     project_env: Mapping[str, str] = field(default_factory=dict)
     protected: tuple[str, ...] = ()
     mcp_json: bytes | None = None
+    ask_timeout: int = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,7 @@ class Plan:
     upstream: Upstream
     tools: tuple[InstalledTool, ...]
     terminal: tuple[int, int] | None
+    ask_timeout: int
 
     @property
     def versions(self) -> dict[str, str]:
@@ -167,6 +170,7 @@ def build_plan(run: str, wanted: Wanted) -> Plan:
         upstream=wanted.upstream,
         tools=wanted.tools,
         terminal=wanted.terminal,
+        ask_timeout=wanted.ask_timeout,
     )
 
 

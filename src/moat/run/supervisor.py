@@ -81,7 +81,7 @@ def supervise(
 def _leave_the_command_line(channel: socket.socket) -> None:
     """Own session, no terminal, no descriptor but the channel, no core dumps."""
     os.setsid()
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGWINCH, signal.SIGPIPE):
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     signal.set_wakeup_fd(-1)
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -192,7 +192,9 @@ class Supervisor:
             self._watched = Watched(trace)
             handed = handed_of(plan, grants, self._watched, tls)
             server = await stack.enter_async_context(proxied(box, handed))
-            asker = await stack.enter_async_context(commanded(directory, handed, server))
+            asker = await stack.enter_async_context(
+                commanded(directory, handed, server, timeout=plan.ask_timeout)
+            )
             self._putter = Putter(plan.run, plan.name, asker, self._client.send_nowait)
             self._box = box
             keeper.set("running")
