@@ -12,7 +12,7 @@ examples:
   moat allow github.com                     the only live run, to its end
   moat allow "*.example.com:8443" --run fix-login
   moat allow localhost:5432 --once          a single request
-  moat allow git.example.com --always      this run, and all to come
+  moat allow git.example.com --always       this run, and all to come
 
 Without a port, port 443 is allowed.
 """
