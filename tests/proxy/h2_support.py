@@ -198,6 +198,10 @@ class Peer:
         """Ask, and take the answer."""
         return self.answer(self.ask(path, *more, **named))
 
+    def answer_to(self, fields: Pairs) -> Heard:
+        """Send exactly these fields, which are not all; take the answer."""
+        return self.answer(self.ask_with(fields, end=False))
+
     def head(self, number: int, heads: int = 1) -> Heard:
         """The answer on a stream, as far as its head."""
         self.until(lambda: number in self.streams and len(self.streams[number].heads) >= heads)
