@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +14,8 @@ import pytest
 
 from moat.errors import MoatError
 from moat.run.command_socket import tell
-from standin.certs import make_certificates
 from support.cli import Cli
+from support.drip import Drip
 from support.processes import wait_until
 from support.pty import Terminal
 from support.sink import Sinks
@@ -188,45 +186,9 @@ def test_moats_own_directory_cannot_be_mounted(cli: Cli, below: str) -> None:
     assert [] == [*cli.home.glob("runs/*/run.json")]
 
 
-class Drip:
-    """A server whose answers never end."""
-
-    def __init__(self, directory: Path) -> None:
-        certificate = make_certificates(directory, names=(HOST,))
-        self.ca_file = certificate.ca_file
-        self._context = certificate.server_context()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def _serve(self) -> None:
-        while not self._end.is_set():
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            try:
-                with self._context.wrap_socket(connection, server_side=True) as wire:
-                    wire.recv(1 << 16)
-                    wire.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-                    while not self._end.wait(0.05):
-                        wire.sendall(b"5\r\ndrip\n\r\n")
-            except OSError:
-                continue
-
-    def close(self) -> None:
-        """Stop."""
-        self._end.set()
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join(30)
-
-
 def test_what_is_denied_is_cut_off_in_the_midst(cli: Cli, tmp_path: Path) -> None:
     """An answer that comes and comes ends with the word that denies it, and is recorded."""
-    drip = Drip(tmp_path / "drip")
+    drip = Drip(tmp_path / "drip", HOST)
     try:
         point_at(cli, drip.ca_file, drip.port)
         script = f"curl -sN https://{HOST} > got; echo $?"
