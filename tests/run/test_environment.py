@@ -11,7 +11,7 @@ from moat.engine.policy import Policy
 from moat.engine.rules import Rule
 from moat.errors import UsageError
 from moat.pki.pack import JAVA_OPTIONS, TRUST_VARIABLES
-from moat.run.environment import RESERVED, box_environment
+from moat.run.environment import RESERVED, box_environment, client_environment
 
 HELD = {"OPENAI_API_KEY": "sk-placeholder"}
 
@@ -87,3 +87,36 @@ def test_registries_are_told_unless_somebody_says_otherwise() -> None:
     assert told["PIP_INDEX_URL"] == made()
     mine = {"PIP_INDEX_URL": "https://mine.example.com/"}
     assert mine["PIP_INDEX_URL"] == made(project=mine) == made(options=mine)
+
+
+def client(token: str | None = None, *rules: Rule) -> dict[str, str]:
+    return client_environment(
+        HELD,
+        bundle="/m/ca.pem",
+        java_store="/m/cacerts",
+        host="127.0.0.1",
+        port=8080,
+        token=token,
+        policy=Policy(rules),
+    )
+
+
+def test_a_client_without_a_box_is_told_of_proxy_and_ca_alone() -> None:
+    """And of the placeholders; who it is and where it looks for programs is its own."""
+    made = client()
+    assert {*TRUST_VARIABLES, *HELD} == set(made)
+    assert "/m/ca.pem" == made["SSL_CERT_FILE"]
+    assert "http://127.0.0.1:8080" == made["https_proxy"]
+    assert "/m/cacerts" in made[JAVA_OPTIONS]
+
+
+def test_a_token_stands_in_the_address_of_the_proxy() -> None:
+    """As the password of somebody."""
+    assert "http://moat:t0ken@127.0.0.1:8080" == client("t0ken")["HTTP_PROXY"]
+
+
+def test_a_service_of_the_machine_that_was_allowed_is_asked_through_the_proxy() -> None:
+    """In a box or not: or it would be neither judged nor recorded."""
+    assert "localhost,127.0.0.1,::1" == client()["NO_PROXY"]
+    rule = Rule(HostPattern("localhost", 5432), "option")
+    assert "127.0.0.1,::1" == client(None, rule)["no_proxy"]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 # agents are their providers' (`all_commands`).
 COMMANDS = {
     "run": "run any command in the same box",
+    "proxy": "serve a process that Moat did not start",
     "grant": "store a credential, or list what is stored",
     "revoke": "remove a stored credential",
     "list": "list runs",

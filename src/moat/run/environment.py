@@ -68,6 +68,26 @@ def box_environment(
     }
 
 
+def client_environment(
+    placeholders: Mapping[str, str],
+    *,
+    bundle: str,
+    java_store: str,
+    host: str,
+    port: int,
+    token: str | None,
+    policy: Policy,
+) -> dict[str, str]:
+    """What a process is told that uses a proxy of the host, and is in no box.
+
+    `placeholders` are those of the grants, by variable; the rest is as of `trust_environment`.
+    """
+    told = trust_environment(
+        bundle, java_store, host=host, port=port, not_proxied=_not_proxied(policy), token=token
+    )
+    return {**placeholders, **told}
+
+
 def check_variable(name: str, placeholders: Mapping[str, str]) -> None:
     """Refuse a variable that is not the person's or the project's to set. Raises UsageError."""
     if name in placeholders:
@@ -80,7 +100,7 @@ def check_variable(name: str, placeholders: Mapping[str, str]) -> None:
 
 
 def _not_proxied(policy: Policy) -> Iterable[str]:
-    """The box's own loopback, which reaches nothing but the box; less the names under which the
-    person has allowed a service of the host."""
+    """The loopback of the client, which in a box reaches nothing but the box; less the names under
+    which the person has allowed a service of the host."""
     allowed = {rule.pattern.host for rule in policy.rules if rule.action == "allow"}
     return (host for host in ("localhost", "127.0.0.1", "::1") if host not in allowed)
