@@ -171,7 +171,6 @@ def test_always_holds_for_the_next_run(runs: Runs) -> None:
     ).stdout.split()
 
 
-@pytest.mark.xfail(strict=True, reason="an exchange that was asked about reaches no local service")
 def test_a_local_service_can_be_approved(runs: Runs) -> None:
     """Who is asked about this very address and port has named it; for once and for the run."""
     place = f"localhost:{runs.sinks.ports['sink']}"
@@ -184,9 +183,6 @@ def test_a_local_service_can_be_approved(runs: Runs) -> None:
         assert ["200", "200"] == ended(process)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="what was allowed once is judged by the rules when they change"
-)
 def test_what_was_allowed_once_goes_on(runs: Runs, tmp_path: Path) -> None:
     """In a strict run as well, whatever is said of other hosts; not if it is denied itself."""
     drip = Drip(tmp_path / "drip", HOSTS[0])

@@ -20,13 +20,14 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from moat.core.hosts import HostPattern
 from moat.core.secret import Secret
 from moat.engine.clean import cleaner_for, prepare_request
 from moat.engine.fields import extended, without_folded
 from moat.engine.leak import KIND as LEAKED
 from moat.engine.leak import find_in_head, watch, watch_frames
 from moat.engine.messages import Request, Response
-from moat.engine.policy import Verdict, allowed_when_asked
+from moat.engine.policy import ALLOWED_WHEN_ASKED, Verdict, allowed_when_asked
 from moat.engine.problem import Problem, refused_by_policy
 from moat.engine.session import Bound, RunSession
 from moat.engine.transform import Cleaner, Refused, Transform
@@ -181,7 +182,7 @@ def exchange(request: Request, session: RunSession) -> Exchange:
             outgoing = outgoing.without_headers(("Sec-WebSocket-Extensions",))
         entry.grants = tuple(sorted({item.grant for item in injections if item.wants(request)}))
         yield Record(entry)
-        local = verdict.rule is not None and verdict.rule.pattern.is_local_service
+        local = _is_local(request, verdict)
         known = tuple(secrets.values())
         response: Response = yield Forward(outgoing, local, through)
         while not response.is_final:
@@ -206,6 +207,16 @@ def exchange(request: Request, session: RunSession) -> Exchange:
         return
     entry.outcome = "forwarded"
     yield Record(entry)
+
+
+def _is_local(request: Request, verdict: Verdict) -> bool:
+    """Whether a service of this machine or an address was named by whoever allowed it: then one
+    that is not public is what was meant."""
+    if verdict.rule is not None:
+        return verdict.rule.pattern.is_local_service
+    destination = request.destination
+    named = HostPattern(destination.host, destination.port)
+    return verdict.reason == ALLOWED_WHEN_ASKED and named.is_local_service
 
 
 def _resolve(session: RunSession, request: Request) -> Generator[Command, Any, dict[str, Secret]]:

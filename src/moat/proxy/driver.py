@@ -51,6 +51,7 @@ class Play:
     _delivering = False
     _overdue = False
     _changed = False
+    _approved = False  # by a person who was asked
 
     def __init__(self, handed: Handed, client: ClientSide) -> None:
         self._handed = handed
@@ -87,8 +88,10 @@ class Play:
             self._upstream.abort()
 
     def judge(self) -> None:
-        """End what the policy of now refuses: what it would ask about was answered once."""
-        if self._handed.session.policy.decide(self._request).action == "deny":
+        """End what the policy of now refuses: what it would ask about was answered once, and who
+        said yes to this very request meant it, until a rule says otherwise."""
+        verdict = self._handed.session.policy.decide(self._request)
+        if verdict.action == "deny" and not (self._approved and verdict.rule is None):
             self._changed = True
             if self._task is not None:
                 self._task.cancel()
@@ -150,7 +153,9 @@ class Play:
 
     async def _ask_person(self, command: Ask) -> bool:
         asker = self._handed.asker
-        return asker is not None and await asker.ask(command.request, command.verdict)
+        if asker is not None:
+            self._approved = await asker.ask(command.request, command.verdict)
+        return self._approved
 
     async def _resolve(self, grant: str) -> Secret:
         try:
