@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 
 import pytest
@@ -9,6 +10,7 @@ from h2.errors import ErrorCodes
 from hyperframe.frame import (
     ContinuationFrame,
     DataFrame,
+    GoAwayFrame,
     HeadersFrame,
     PingFrame,
     PriorityFrame,
@@ -17,7 +19,7 @@ from hyperframe.frame import (
 )
 
 from moat.engine.exchange import Entry
-from moat.proxy import h2_client
+from moat.proxy import h2_client, live, server
 from proxy.h2_support import H2Server, Heard, Pairs, Peer, asked, client, reply
 from proxy.support import API, World, eventually
 
@@ -420,3 +422,133 @@ def refused(world: World) -> list[Entry]:
     """What was recorded as refused so far."""
     last = [records[-1][0] for records in list(world.ledger.rows.values())]
     return [entry for entry in last if entry.outcome == "refused"]
+
+
+# the connection
+
+
+def test_a_client_that_is_going_gets_what_it_asked_for(h2_world: H2World) -> None:
+    """And then the connection ends."""
+    world, upstream = h2_world
+    go = threading.Event()
+
+    def respond(peer: Peer, number: int, heard: Heard) -> None:
+        go.wait(10)
+        reply(peer, number, b"ok")
+
+    upstream.respond = respond
+    peer = client(world)
+    number = peer.ask()
+    peer.raw(GoAwayFrame(0, last_stream_id=0))
+    go.set()
+    assert peer.answer(number).status == 200
+    assert peer.is_ended()
+
+
+def test_a_client_with_nothing_going_on_is_let_go(
+    h2_world: H2World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the time between two requests, and with a word; not while it waits for an answer."""
+    world, upstream = h2_world
+    monkeypatch.setattr(server, "IDLE_TIMEOUT", 0.3)
+    monkeypatch.setattr(live, "TICK", 0.05)
+    go = threading.Event()
+
+    def respond(peer: Peer, number: int, heard: Heard) -> None:
+        go.wait(1)
+        reply(peer, number, b"ok")
+
+    upstream.respond = respond
+    peer = client(world)
+    assert peer.get().status == 200
+    assert peer.is_ended()
+    assert peer.goaway == ErrorCodes.NO_ERROR
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("what", ["a preface", "a frame", "a block of headers"])
+def test_who_never_finishes_a_head_is_let_go(
+    h2_world: H2World, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Slowloris, by any of its parts; pings beside it do not help."""
+    world, _ = h2_world
+    monkeypatch.setattr(server, "HEAD_TIMEOUT", 0.3)
+    monkeypatch.setattr(live, "TICK", 0.05)
+    if what == "a preface":
+        tunnel = world.tunnel(alpn=("h2",))
+        tunnel.send(b"PRI * HTTP")
+        assert tunnel.is_closed()
+        return
+    peer = client(world)
+    assert peer.get().status == 200
+    if what == "a frame":
+        peer.raw(PingFrame(0, b"12345678"))
+        peer.stream.send(b"\0\0\x10\1\5\0\0")
+    else:
+        peer.raw(HeadersFrame(3, b"\x82", flags=["END_STREAM"]))
+    assert peer.is_ended()
+
+
+def test_a_tunnel_without_a_request_is_recorded(h2_world: H2World) -> None:
+    """Whatever was said through it."""
+    world, _ = h2_world
+    peer = client(world)
+    peer.raw(PingFrame(0, b"12345678"))
+    peer.until(lambda: peer.pings == 1)
+    peer.stream.close()
+    ((entry, _),) = world.trace(1)
+    assert ("CONNECT", "failed") == (entry.method, entry.outcome)
+    assert "no request came" in (entry.error or "")
+
+
+def test_what_cannot_be_recorded_is_not_forwarded(h2_world: H2World) -> None:
+    """And no other request of the connection is taken on."""
+    world, upstream = h2_world
+    peer = client(world)
+    assert peer.get().status == 200
+    world.ledger.failing = True
+    assert peer.get().status == 503
+    peer.until(lambda: peer.goaway is not None)
+    assert peer.is_ended()
+    assert len(upstream.asked) == 1
+    other = client(world)
+    assert other.answer(other.ask_with(without(b":path"))).status == 503
+    assert other.is_ended()
+
+
+@pytest.mark.attack
+def test_a_request_given_up_at_once_is_recorded(h2_world: H2World) -> None:
+    """Also when it was before anything was done for it."""
+    world, _ = h2_world
+    peer = client(world)
+    peer.get()
+    number = peer.h2.get_next_available_stream_id()
+    peer.h2.send_headers(number, asked("/given-up"), end_stream=True)
+    peer.h2.reset_stream(number, ErrorCodes.CANCEL)
+    peer.flush()
+    (_, (entry, _)) = world.trace(2)
+    assert (f"https://{API}/given-up", "failed") == (entry.url, entry.outcome)
+    assert "went away" in (entry.error or "")
+    assert world.handed.streams == 0
+
+
+@pytest.mark.attack
+def test_noise_ends_one_connection_and_nothing_else(
+    h2_world: H2World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Frames of any kind with anything in them, behind a request that is one."""
+    world, _ = h2_world
+    dice = random.Random(1)
+    for _ in range(60):
+        peer = client(world)
+        number = peer.ask(method="POST", end=False)
+        for _ in range(dice.randrange(1, 8)):
+            payload = dice.randbytes(dice.choice([0, 1, 4, 5, 6, 8, 30]))
+            kind, flags = dice.randrange(12), dice.randrange(64)
+            stream = dice.choice([0, number, number + 2, 2, 2**31 - 1])
+            head = len(payload).to_bytes(3, "big") + bytes([kind, flags])
+            peer.stream.send(head + stream.to_bytes(4, "big") + payload)
+        peer.stream.close()
+    assert client(world).get().status == 200
+    assert eventually(lambda: world.handed.streams == 0)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

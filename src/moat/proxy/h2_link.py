@@ -110,13 +110,15 @@ class Link:
                 self._take_frame(frame)
         except ProtocolError as error:
             status = 431 if isinstance(error, DenialOfServiceError) else 400
-            raise BadMessage(f"HTTP/2 is not kept to: {error}", status=status) from error
+            reason = f"HTTP/2 is not kept to: {error}"
+            self.shut(reason)
+            raise BadMessage(reason, status=status) from error
         except BadMessage as error:
             calm = error.status in (429, 431)
             self._h2.close_connection(ENHANCE_YOUR_CALM if calm else PROTOCOL_ERROR)
+            self.shut(error.reason)
             raise
-        finally:
-            self.flush()
+        self.flush()
 
     def _take_frame(self, frame: Frame) -> None:
         stream = self.streams.get(frame.stream)

@@ -94,9 +94,9 @@ class H2Pool:
             self._keep(destination, wire)
             return
         link = UpstreamLink(wire)
+        await self._welcome(destination, link)
         self._links.setdefault(place, []).append(link)
         link.task.add_done_callback(lambda _: self._forget(place, link))
-        await self._welcome(destination, link)
 
     def _forget(self, place: Place, link: UpstreamLink) -> None:
         self._links[place].remove(link)
