@@ -213,6 +213,7 @@ CASES = [
     chunks("LF-at-the-end-of-chunks", b"0\r\n\n", NO_CHUNK, NO_CHUNK),
     sizes("a-size-that-overflows", b"10000000000000001\r\n!\r\n", b"00000001\r\n!\r\n"),
     sizes("a-chunk-too-long", b"1\r\n!!\r\n", b"1\r\n!\r\n"),
+    sizes("a-chunk-with-another-end", b"1\r\n!XX", b"1\r\n!\r\n"),
     sizes("a-chunk-too-short", b"3\r\n!\r\n", b"01\r\n!\r\n"),
     sizes("LF-behind-a-size", b"1\n!\r\n", b"1;a=b\r\n!\r\n"),
     sizes("LF-behind-a-chunk", b"1\r\n!\n", b"1;\r\n!\r\n"),

@@ -129,6 +129,7 @@ CASES = [
     chunks("a-prefix", b"0x2\r\nok\r\n", b"2;x2\r\nok\r\n"),
     chunks("a-size-that-overflows", b"10000000000000002\r\nok\r\n", b"0000002\r\nok\r\n"),
     chunks("a-chunk-too-long", b"2\r\nokay\r\n", b"1\r\no\r\n1\r\nk\r\n"),
+    chunks("a-chunk-with-another-end", b"2\r\nokXX"),
     chunks("a-chunk-too-short", b"3\r\nok\r\n"),
     chunks("LF-behind-a-size", b"2\nok\r\n"),
     chunks("LF-behind-a-chunk", b"2\r\nok\n"),

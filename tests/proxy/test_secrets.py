@@ -14,6 +14,8 @@ from collections.abc import Callable
 import pytest
 
 from engine.test_frames import frame
+from moat.core.hosts import HostPattern
+from moat.engine.inject import Injection
 from moat.engine.placeholder import Placeholder
 from moat.engine.policy import Policy
 from proxy.h2_support import H2Server, Heard, Peer, client, reply
@@ -65,17 +67,23 @@ ECHOES = {
 def test_a_secret_does_not_come_back(world: World, where: str, cut: bool) -> None:
     """Wherever the server puts it, and however it comes."""
     answer = ECHOES[where]
+    begun = threading.Event()
 
     def script(stream: Stream) -> None:
         world.server.receive(stream)
-        for piece in [answer[at : at + 9] for at in range(0, len(answer), 9)] if cut else [answer]:
-            stream.send(piece)
+        middle = len(answer) - 12 if cut else len(answer)
+        stream.send(answer[:middle])
+        if cut:
+            begun.wait(0.2)
+            stream.send(answer[middle:])
         world.server.serve(stream)
 
     world.server.script = script
     client = world.tunnel()
     client.send(get(more="Connection: close\r\n"))
-    came = client.rest()
+    came = client.until(b"\r\n\r\n")
+    begun.set()
+    came += client.rest()
     assert came.startswith(b"HTTP/1.1 ")
     for part in (SECRET, base64.b64encode(b"moat:" + SECRET)[8:30], SECRET[8:]):
         assert part not in came
@@ -237,10 +245,11 @@ def test_who_is_not_there_says_no(world: World) -> None:
 @pytest.mark.parametrize("down", [False, True], ids=["up", "down"])
 def test_a_policy_that_changes_ends_what_it_refuses(world: World, down: bool) -> None:
     """In the middle of a body, whichever way it goes; both sides see a cut."""
-    cut = threading.Event()
+    begun, cut = threading.Event(), threading.Event()
 
     def script(stream: Stream) -> None:
         stream.until(b"\r\n\r\n")
+        begun.set()
         if down:
             stream.send(head("HTTP/1.1 200 OK", "Content-Length: 100") + b"a")
         if stream.is_closed():
@@ -251,7 +260,7 @@ def test_a_policy_that_changes_ends_what_it_refuses(world: World, down: bool) ->
     client.send(get() if down else post(bytes(100))[:-10])
     if down:
         assert 200 == client.head().status
-    assert eventually(lambda: world.server.connections == 1 and len(world.handed.live) == 2)
+    assert begun.wait(5)
     world.handed.session = dataclasses.replace(world.handed.session, policy=Policy())
 
     async def changed() -> None:
@@ -262,3 +271,40 @@ def test_a_policy_that_changes_ends_what_it_refuses(world: World, down: bool) ->
     assert cut.wait(5)
     ((entry, _),) = world.trace(1)
     assert ("failed", "the policy of the run was changed") == (entry.outcome, entry.error)
+
+
+# what is put in
+
+
+PATTERN = HostPattern.parse(API)
+
+
+@pytest.mark.attack
+def test_what_is_stripped_is_stripped_whatever_the_kind(world: World) -> None:
+    """Also where the secret goes into a query."""
+    kind = Injection(
+        "openai", PATTERN, kind="in-query", parameter="k", placeholder=HELD, strips=("Cookie",)
+    )
+    world.allow(API, inject=[kind])
+    tape = Tape(world.server)
+    assert 200 == world.tunnel().get(f"/?k={HELD}&k=mine", more="cookie: mine\r\n").status
+    assert head(f"GET /?k={KEY} HTTP/1.1", f"Host: {API}") == tape.only()
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunks"])
+def test_a_body_that_was_filled_has_no_length(world: World, chunked: bool) -> None:
+    """Or what is too much of it would be the next request."""
+    world.allow(API, inject=[Injection("openai", PATTERN, kind="in-body", placeholder=HELD)])
+    tape = Tape(world.server)
+    client = world.tunnel()
+    client.send(
+        (CARRIED["chunks"] if chunked else post(BODY)).replace(OTHER.encode(), API.encode())
+    )
+    assert 200 == client.answer().status
+    (message,) = tape.requests()
+    assert ([], [b"chunked"]) == (
+        message.all(b"content-length"),
+        message.all(b"transfer-encoding"),
+    )
+    assert b"the key is " + SECRET + b"!" == message.body
