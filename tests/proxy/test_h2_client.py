@@ -7,6 +7,7 @@ import threading
 
 import pytest
 from h2.errors import ErrorCodes
+from h2.settings import SettingCodes
 from hyperframe.frame import (
     ContinuationFrame,
     DataFrame,
@@ -323,6 +324,21 @@ def test_a_flood_ends_the_connection(h2_world: H2World, frame: object) -> None:
     flood(peer, raw)
     assert peer.goaway in (ErrorCodes.ENHANCE_YOUR_CALM, None)
     assert any("too many" in (entry.error or "") for entry, _ in world.trace(2))
+
+
+@pytest.mark.attack
+def test_a_client_does_not_say_how_much_we_remember(h2_world: H2World) -> None:
+    """The table our compression keeps could be as large as it likes."""
+    world, upstream = h2_world
+    upstream.respond = lambda peer, number, heard: reply(
+        peer, number, b"", (b"x-a", b"%d" % number * 1000)
+    )
+    peer = client(world, settings={SettingCodes.HEADER_TABLE_SIZE: 2**20})
+    peer.h2.decoder.max_allowed_table_size = 2**20
+    for _ in range(10):
+        assert peer.get().status == 200
+    assert peer.h2.decoder.header_table.maxsize == 4096
+    assert client(world, settings={SettingCodes.HEADER_TABLE_SIZE: 0}).get().status == 200
 
 
 def test_some_of_each_are_taken(h2_world: H2World) -> None:

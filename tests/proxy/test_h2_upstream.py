@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 
 import pytest
@@ -245,7 +246,7 @@ def test_a_connection_found_closed_is_replaced(h2_world: H2World) -> None:
     world, server = h2_world
     peer = client(world)
     assert peer.get().status == 200
-    server.peers[0].stream.close()
+    server.peers[0].stream.sock.shutdown(socket.SHUT_RDWR)
     assert peer.get().status == 200
 
 
@@ -261,9 +262,7 @@ def test_an_idle_connection_is_closed(h2_world: H2World, monkeypatch: pytest.Mon
     assert server.connections == 2
 
 
-def test_a_connection_that_has_been_silent_is_not_risked(
-    h2_world: H2World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_connection_that_has_been_silent_is_not_risked(h2_world: H2World) -> None:
     """What goes on there may go on; what begins, begins elsewhere."""
     world, server = h2_world
     server.respond = lambda peer, number, heard: peer.h2.send_headers(
@@ -272,7 +271,7 @@ def test_a_connection_that_has_been_silent_is_not_risked(
     peer = client(world)
     first = peer.ask()
     peer.head(first)
-    monkeypatch.setattr(h2_upstream, "IDLE_SECONDS", 0.0)
+    links(world)[0]._heard_at -= h2_upstream.IDLE_SECONDS + 1
     second = peer.ask()
     peer.head(second)
     assert server.connections == 2
@@ -280,9 +279,7 @@ def test_a_connection_that_has_been_silent_is_not_risked(
     assert peer.answer(first).ended
 
 
-def test_an_upstream_that_says_nothing_ends_the_exchange(
-    h2_world: H2World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_upstream_that_says_nothing_ends_the_exchange(h2_world: H2World) -> None:
     """In the time every upstream is given; its other streams go on."""
     world, server = h2_world
     world.handed.idle_timeout = 0.3
@@ -426,6 +423,30 @@ def test_an_upstream_cannot_make_us_answer_for_ever(h2_world: H2World) -> None:
 
     server.respond = respond
     assert client(world).get().status == 502
+
+
+@pytest.mark.attack
+def test_answers_before_the_answer_do_not_pile_up(h2_world: H2World) -> None:
+    """No window bounds them, and a client may not read."""
+    world, server = h2_world
+
+    def respond(peer: Peer, number: int, heard: Heard) -> None:
+        if heard.headers[b":path"] == b"/ok":
+            for _ in range(3):
+                peer.h2.send_headers(number, [(b":status", b"103")])
+            reply(peer, number, b"ok")
+            return
+        for _ in range(200):
+            peer.h2.send_headers(number, [(b":status", b"103"), (b"link", b"x" * 100)])
+        peer.flush()
+
+    server.respond = respond
+    peer = client(world)
+    heard = peer.answer(peer.ask())
+    assert heard.headers[b":status"] == b"502"
+    assert b"more answers" in heard.data
+    assert len(heard.heads) < 100
+    assert peer.get("/ok").data == b"ok"
 
 
 def test_a_reset_after_a_whole_answer_takes_nothing_from_it(h2_world: H2World) -> None:

@@ -17,8 +17,10 @@ from moat.errors import RecordError
 from moat.proxy.answers import GONE, answer_problem
 from moat.proxy.driver import Play
 from moat.proxy.h1 import BadMessage, RequestHead
+from moat.proxy.h2_frames import Budget
 from moat.proxy.h2_heads import Fields, parse_request, render_response
-from moat.proxy.h2_link import MAX_STREAMS, Link
+from moat.proxy.h2_link import Link
+from moat.proxy.h2_outflow import MAX_STREAMS
 from moat.proxy.h2_stream import INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM, Stream
 from moat.proxy.interface import Handed
 from moat.proxy.sides import Body
@@ -28,6 +30,8 @@ from moat.proxy.wire import Wire, WireClosed
 STREAM_WINDOW = 64 * 1024
 CONNECTION_WINDOW = 1024 * 1024
 MAX_OF_RUN = 1024  # streams of all connections at once
+# Streams of a connection that are given up, or too many: so many at once, so many a second.
+RESETS = 200, 20.0
 
 _SHOWN = re.compile(rb"[\x21-\x7e]+")
 
@@ -106,6 +110,7 @@ class H2Conversation(Link):
         self._note = note
         self._head_timeout = head_timeout
         self._idle_timeout = idle_timeout
+        self._resets = Budget(*RESETS, self._loop.time())
         self._tasks: dict[H2Client, asyncio.Task[None]] = {}
         self._idle_since = self._loop.time()
         self._unfinished_since: float | None = None
@@ -176,6 +181,7 @@ class H2Conversation(Link):
 
     def on_reset(self, stream: Stream) -> None:
         """The client no longer wants an answer."""
+        self.spend(self._resets, "streams given up")
         if isinstance(stream, H2Client) and stream in self._tasks:
             _end(stream, self._tasks[stream])
 
@@ -185,7 +191,7 @@ class H2Conversation(Link):
 
     def _turn_away(self, number: int, fields: Fields) -> None:
         """Refuse a stream in a way that says it can be tried again."""
-        self._spend(self._resets, "streams too many")
+        self.spend(self._resets, "streams too many")
         asked = self._as_far_as_told(fields)
         self._note_safely(asked.method, asked.url, 503, "too many requests at once")
         self._h2.reset_stream(number, REFUSED_STREAM)

@@ -12,7 +12,8 @@ from moat import log
 from moat.engine.messages import Request, Response, get_all
 from moat.proxy.h1 import BadMessage
 from moat.proxy.h2_heads import Answered, Fields, parse_response, render_request
-from moat.proxy.h2_link import MAX_STREAMS, Link
+from moat.proxy.h2_link import Link
+from moat.proxy.h2_outflow import MAX_STREAMS
 from moat.proxy.h2_stream import CANCEL, Stream
 from moat.proxy.sides import Body
 from moat.proxy.websocket import accept_of
@@ -21,6 +22,8 @@ from moat.proxy.wire import Wire, WireClosed
 # What came and no client has taken: of one stream, and of a connection, where many may stall.
 STREAM_WINDOW = 256 * 1024
 CONNECTION_WINDOW = 16 * 1024 * 1024
+# Answers to one request, 1xx but for the last, that wait to be passed on: no window bounds them.
+MAX_HEADS = 16
 # Servers close idle connections after a minute or so; one that is near that is not risked.
 IDLE_SECONDS = 30.0
 
@@ -50,6 +53,9 @@ class H2Upstream(Stream):
     def on_head(self, fields: Fields, *, ended: bool) -> None:
         """A head came."""
         self.untouched = False
+        if len(self._heads) >= MAX_HEADS:
+            self.fail(BadMessage("more answers than are taken"))
+            return
         try:
             answered = parse_response(
                 fields, self._request.method, ended=ended, upgrade=self._switching
@@ -66,7 +72,7 @@ class H2Upstream(Stream):
         """The head of the next answer. Raises WireClosed, or BadMessage."""
         while not self._heads:
             if self.lost:
-                raise WireClosed("the stream ended before the answer")
+                raise self._fault or WireClosed("the stream ended before the answer")
             await self.wait()
         found = self._heads.popleft()
         if isinstance(found, BadMessage):
