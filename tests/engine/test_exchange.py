@@ -49,7 +49,7 @@ def test_an_allowed_request_goes_all_the_way() -> None:
     seen = play(exchange(ask(), session(BEARER)), KEY, OK, None)
     assert names(seen) == ["Resolve", "Record", "Forward", "Deliver", "Record"]
     assert seen[0] == Resolve("openai")
-    assert seen[2] == Forward(ask(headers=((b"Authorization", b"Bearer sk-1"),)))
+    assert seen[2] == Forward(ask(headers=((b"Authorization", b"Bearer sk-1"),)), trailers=False)
     assert seen[3] == Deliver(OK)
     assert records(seen) == [("open", None, ("openai",)), ("forwarded", 200, ("openai",))]
 
@@ -197,7 +197,7 @@ def test_what_the_client_brought_is_taken_out() -> None:
     injection = Injection("openai", BEARER.pattern, "Authorization", "Bearer {}", ("X-Api-Key",))
     brought = ((b"AUTHORIZATION", b"a"), (b"authorization", b"b"), (b"x-api-key", b"c"))
     seen = play(exchange(ask(headers=brought), session(injection)), KEY, OK, None)
-    assert seen[2] == Forward(ask(headers=((b"Authorization", b"Bearer sk-1"),)))
+    assert seen[2] == Forward(ask(headers=((b"Authorization", b"Bearer sk-1"),)), trailers=False)
 
 
 def test_a_secret_shows_in_no_record_and_no_repr() -> None:
@@ -350,3 +350,29 @@ def test_a_request_asks_for_nothing_that_cannot_be_looked_through() -> None:
         (forward,) = [each for each in seen if isinstance(each, Forward)]
         assert kept == (wish[0] in forward.request.headers)
         assert kept == (wish[1] in forward.request.headers)
+
+
+def test_a_question_nobody_waits_for_is_recorded() -> None:
+    """The client has gone away meanwhile: what was asked stands in the trace all the same."""
+    gone = ExchangeFailed(Problem(499, "client-gone", "the client went away"))
+    seen = play(exchange(ask(), ASKING), gone, None)
+    assert ["Ask", "Record", "Refuse"] == names(seen)
+    assert [("refused", 499, ())] == records(seen)
+
+
+def test_what_would_be_a_secret_in_small_letters_is_one() -> None:
+    """HTTP/2 has all names in small letters."""
+    small = Secret("0123456789abcdef-key")
+    shouted = ECHO._replace(headers=((b"0123456789ABCDEF-KEY", b"y"),))
+    seen = play(exchange(ask(), session(BEARER)), small, shouted, None)
+    assert isinstance(seen[3], Deliver)
+    assert b"0123456789abcdef" not in seen[3].response.headers[0][0].lower()
+
+
+@pytest.mark.parametrize("name", [b"Content-Encoding", b"Grpc-Encoding"])
+def test_our_own_words_repeat_nothing_of_an_answer(name: bytes) -> None:
+    """A coding is a name a server can choose."""
+    coded = ECHO._replace(headers=((name, b"SK-A-SECRET-THAT-IS-LONG-ENOUGH"),))
+    seen = play(exchange(ask(), session(BEARER)), LONG, coded, None)
+    assert isinstance(seen[-1], Refuse)
+    assert "secret" not in seen[-1].problem.detail

@@ -145,7 +145,7 @@ def test_an_end_in_the_middle_is_one() -> None:
         ("control", frame(b"a" * 126, PING)),
         ("follow", frame(b"a", CONTINUATION)),
         ("follow", frame(b"a", fin=False) + frame(b"b")),
-        ("length", b"\x82\x7f" + b"\xff" * 8),
+        ("longer", b"\x82\x7f" + b"\xff" * 8),
     ],
 )
 def test_what_cannot_be_looked_through_is_refused(what: str, data: bytes) -> None:

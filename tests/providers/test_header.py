@@ -13,6 +13,7 @@ from moat.core.hosts import Destination
 from moat.engine.inject import Injection
 from moat.errors import GrantError, MoatError, UsageError
 from moat.providers.binding import Binding
+from moat.providers.fields import notes_on_length
 from moat.providers.header import provider_for
 from moat.providers.interface import CredentialProvider, Granted, GrantIO
 from moat.providers.placeholder import placeholder_of
@@ -287,3 +288,9 @@ def test_a_name_is_a_plain_one(name: str) -> None:
     """It becomes part of a file's name."""
     with pytest.raises(MoatError, match=r"is no grant"):
         provider_for(name)
+
+
+def test_a_secret_too_short_to_be_found_in_answers_is_said_to_be() -> None:
+    """Seven characters are told of, eight are not."""
+    assert "fewer than 8 characters" in notes_on_length("1234567")[0]
+    assert () == notes_on_length("12345678")

@@ -259,6 +259,16 @@ def test_early_hints_pass(world: World) -> None:
     assert world.trace(1)[0][0].status == 200
 
 
+def test_one_hint_after_the_other_is_no_answer(world: World) -> None:
+    """A server that never comes to the point holds nobody for ever."""
+    world.server.answers(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 200 + reply())
+    client = world.tunnel()
+    client.send(get())
+    for _ in range(100):
+        assert client.head().status == 103
+    assert client.answer().status == 502
+
+
 def test_continue_is_asked_for_and_given(world: World) -> None:
     """The body is sent after 100, which comes from the server."""
 

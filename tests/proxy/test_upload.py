@@ -44,12 +44,31 @@ def test_chunks_and_trailers_arrive_whole(world: World) -> None:
         world.server.serve(stream)
 
     world.server.script = script
+    world.allow(API, inject=())
     client = world.tunnel()
     for byte in CHUNKED + body:
         client.send(bytes([byte]))
     assert client.answer().status == 200
     assert got == [(b"hello0123456789", b"X-Sum: abc\r\n")]
     assert client.get().status == 200
+
+
+def test_no_trailers_go_where_a_credential_goes(world: World) -> None:
+    """Some servers take them for headers: what is stripped there must not come behind the body."""
+    got = []
+
+    def script(stream: Stream) -> None:
+        stream.until(b"\r\n\r\n")
+        got.append(stream.chunked())
+        stream.send(reply())
+
+    world.server.script = script
+    client = world.tunnel()
+    client.send(CHUNKED + b"5\r\nhello\r\n")
+    assert eventually(lambda: world.server.connections == 1)
+    client.send(b"0\r\nX-Api-Key: mine\r\n\r\n")
+    assert client.answer().status == 200
+    assert got == [(b"hello", b"")]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ DEFAULT_PORTS: dict[str, int] = {"http": 80, "https": 443}
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 # A last label that a C library would read as (part of) an IPv4 address: 1, 0x7f, 0177.
 _NUMERIC = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)")
+_NAT64 = "64:ff9b::/96"  # RFC 6052
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 # RFC 5892 and RFC 3490 read these differently: one spelling, two names.
 _TWO_NAMES = re.compile("[ßẞς\u200c\u200d]")
@@ -77,6 +78,8 @@ def _ipv6(text: str) -> str:
         raise ValueError(f"{text!r} is not an IPv6 address") from None
     if address.scope_id is not None:
         raise ValueError(f"{text!r} carries a zone, which only this machine understands")
+    if address.ipv4_mapped or address.sixtofour or address in ipaddress.IPv6Network(_NAT64):
+        raise ValueError(f"{text!r} is an odd spelling of an IPv4 address")
     return str(address)
 
 

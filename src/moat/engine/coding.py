@@ -1,7 +1,7 @@
 """Content codings undone as the body streams by (RFC 9110 section 8.4.1): gzip, deflate, br, zstd.
 
-What is packed small can be huge: of one body no more is made than 16 MiB, and 200 bytes for each
-that came. So one call makes at most about 16 MiB more than 200 times what it was given.
+What is packed small can be huge: of one body no more is made than 1 MiB, and 200 bytes for each
+that came. So one call makes at most about 1 MiB more than 200 times what it was given.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Protocol
 from moat.engine.problem import Problem
 from moat.engine.transform import Refused
 
-_FREE = 16 * 1024 * 1024
+_FREE = 1024 * 1024
 _RATIO = 200
 _MOST_CODINGS = 3
 
@@ -180,8 +180,7 @@ def decoder_for(codings: Sequence[bytes]) -> Decoder:
     """
     unknown = [coding for coding in codings if coding not in DECODABLE]
     if unknown:
-        name = unknown[0].decode("latin-1")
-        raise refused(f"the answer comes in a coding that Moat cannot undo: {name}")
+        raise refused("the answer comes in a coding that Moat cannot undo")
     if len(codings) > _MOST_CODINGS:
         raise refused(f"the answer is coded {len(codings)} times")
     return Decoder([_CODINGS[coding]() for coding in reversed(codings)])

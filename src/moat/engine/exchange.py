@@ -86,12 +86,14 @@ class Forward:
     """Send the request on and wait for the head of the answer; the reply is a Response.
 
     `local` says that the deciding rule names a local service, so that a private address is
-    what was meant. The body goes through `through` on its way.
+    what was meant. The body goes through `through` on its way; `trailers` says whether what
+    stands behind it goes along.
     """
 
     request: Request
     local: bool = False
     through: tuple[Transform, ...] = ()
+    trailers: bool = True
 
 
 @dataclass(slots=True)
@@ -153,8 +155,13 @@ def exchange(request: Request, session: RunSession) -> Exchange:
     leak = find_in_head(request, session)
     if leak is not None:
         entry.alarm = leak.alarm
-    elif verdict.action == "ask" and (yield Ask(request, verdict)):
-        verdict = entry.verdict = allowed_when_asked(verdict)
+    elif verdict.action == "ask":
+        try:
+            if (yield Ask(request, verdict)):
+                verdict = entry.verdict = allowed_when_asked(verdict)
+        except ExchangeFailed as failure:
+            yield from _refuse(failure.problem, entry, "refused", failure.problem.detail)
+            return
     if not verdict.allowed:
         problem = refused_by_policy(request, verdict, session)
         yield from _refuse(problem, entry, "refused", verdict.reason)
@@ -184,7 +191,10 @@ def exchange(request: Request, session: RunSession) -> Exchange:
         yield Record(entry)
         local = _is_local(request, verdict)
         known = tuple(secrets.values())
-        response: Response = yield Forward(outgoing, local, through)
+        # Some servers take a trailer for a header: what is judged or replaced among those, must
+        # not come behind the body.
+        trailers = not (through or injections or verdict.path is not None)
+        response: Response = yield Forward(outgoing, local, through, trailers)
         while not response.is_final:
             response = yield Inform(cleaner_for(response, known)[0])
         entry.status = response.status

@@ -29,7 +29,15 @@ class Transform(Protocol):
 
 
 class Cleaner(Transform, Protocol):
-    """What takes secrets out of an answer: its body, and the fields behind it."""
+    """What takes secrets out of an answer: its body, and the fields behind it.
+
+    Looking takes time: of more than `piece` bytes at once, others would have to wait too long.
+    """
+
+    @property
+    def piece(self) -> int:
+        """How many bytes it should be fed at most."""
+        ...
 
     def fields(self, headers: Headers) -> Headers:
         """Headers or trailers without secrets in their values."""

@@ -22,6 +22,11 @@ _CLOSE, _PING, _PONG = 0x8, 0x9, 0xA
 _LONGEST_CONTROL = 125
 
 
+# Frames that wait behind what may be the beginning of a secret: that is a few hundred bytes long,
+# and nobody sends them one by one.
+_MOST_WAITING = 4096
+
+
 class FrameScrubber:
     """The way from a server to a client, once the protocols have been switched: a Transform."""
 
@@ -70,8 +75,10 @@ class FrameScrubber:
         if len(data) < position + size:
             return 0
         length = int.from_bytes(data[position + 2 : position + size], "big") if size > 2 else second
-        if length >> 63:
-            raise _refused("a frame of a length there is not")
+        if length >> 40:
+            raise _refused("a frame longer than any")
+        if len(self._queue) > _MOST_WAITING:
+            raise _refused("more frames than can wait for the end of what may be a secret")
         head = data[position : position + size]
         if first & _OPCODE >= _CLOSE:
             payload = data[position + size : position + size + length]

@@ -31,6 +31,8 @@ _FRAMING = frozenset(
         "upgrade",
     }
 )
+# Shorter ones stand in any text by chance, so answers are not looked through for them.
+_SHORTEST = 8
 
 
 def check_header(name: str) -> str:
@@ -48,6 +50,16 @@ def check_header(name: str) -> str:
 def default_format(header: str) -> str:
     """How a token stands in a header: Authorization has a scheme before it, RFC 6750."""
     return "Bearer {}" if header.lower() == "authorization" else "{}"
+
+
+def notes_on_length(secret: str) -> tuple[str, ...]:
+    """What the person should know of a secret that is too short to be told from other text."""
+    if len(secret) >= _SHORTEST:
+        return ()
+    return (
+        f"it has fewer than {_SHORTEST} characters, so it is not taken out of answers that repeat "
+        "it: what the host sends back, the box can read",
+    )
 
 
 def check_credential(text: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from moat.core.secret import Secret
 from moat.errors import GrantError, UsageError
 from moat.providers.binding import Binding, check_bindings
-from moat.providers.fields import PLAIN_NAME, check_credential
+from moat.providers.fields import PLAIN_NAME, check_credential, notes_on_length
 from moat.providers.interface import Granted, GrantIO, GrantOption, MountConfig, ProxyConfigurer
 from moat.providers.placeholder import placeholder_of
 from moat.vault.credential import Credential, Facts
@@ -102,6 +102,7 @@ class Provider:
         return Granted(
             Credential(self.grant_ref, Secret(secret), now, metadata=metadata),
             source,
+            notes_on_length(secret),
             notes=tuple(self._notes(bindings, variable)),
         )
 

@@ -14,7 +14,13 @@ from pathlib import Path
 from moat.core.hosts import Destination, HostPattern
 from moat.core.secret import Secret
 from moat.errors import GrantError, UsageError
-from moat.providers.fields import PLAIN_NAME, check_credential, check_header, default_format
+from moat.providers.fields import (
+    PLAIN_NAME,
+    check_credential,
+    check_header,
+    default_format,
+    notes_on_length,
+)
 from moat.providers.interface import Granted, GrantIO, GrantOption, MountConfig, ProxyConfigurer
 from moat.providers.placeholder import placeholder_of
 from moat.vault.credential import Credential, Facts
@@ -66,7 +72,14 @@ class Provider:
         return Granted(
             Credential(self.grant_ref, Secret(token), now, metadata=metadata),
             source,
-            (f"{metadata['origin']} was not asked whether it is good",) if io.validate else (),
+            (
+                *(
+                    (f"{metadata['origin']} was not asked whether it is good",)
+                    if io.validate
+                    else ()
+                ),
+                *notes_on_length(token),
+            ),
         )
 
     def _origin(self, options: Mapping[str, str]) -> str:

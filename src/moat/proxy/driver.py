@@ -30,11 +30,13 @@ from moat.proxy.h1 import BadMessage
 from moat.proxy.interface import Handed
 from moat.proxy.sides import ClientSide, UpstreamSide
 from moat.proxy.silence import Turns
-from moat.proxy.transfer import copy, pass_through, tunnel
+from moat.proxy.transfer import PIECE, copy, pass_in_pieces, pass_through, tunnel
 from moat.proxy.upload import Upload
 from moat.proxy.upstream import UpstreamError
 from moat.proxy.wire import WireClosed
 
+# Early hints, progress (102): some servers say a few, and nobody this many.
+_MOST_EARLY = 100
 _SAFE_TO_REPEAT = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -51,6 +53,7 @@ class Play:
     _delivering = False
     _overdue = False
     _changed = False
+    _early = 0  # how many 1xx there were
     _approved = False  # by a person who was asked
 
     def __init__(self, handed: Handed, client: ClientSide) -> None:
@@ -191,7 +194,9 @@ class Play:
     async def _forward(self, command: Forward) -> Response:
         body, data = self._client.body, b""
         if not body.ended:
-            upload = self._upload = Upload(self._client, command.through, self._count_up)
+            upload = self._upload = Upload(
+                self._client, command.through, self._count_up, trailers=command.trailers
+            )
             try:
                 data = upload.first()
             except Refused as refused:
@@ -224,7 +229,7 @@ class Play:
             if not ended and self._upload is not None:
                 self._upload.go_on(upstream)
             elif body.trailers:
-                upstream.finish(() if command.through else body.trailers)
+                upstream.finish(body.trailers if command.trailers else ())
             return await self._head()
         except WireClosed as error:
             repeatable = request.method in _SAFE_TO_REPEAT and ended and not data
@@ -257,6 +262,10 @@ class Play:
 
     async def _inform(self, response: Response) -> Response:
         """Pass a 1xx on; the answer proper is still to come."""
+        self._early += 1
+        if self._early > _MOST_EARLY:
+            detail = f"{self._request.destination} sends one 1xx after the other, and no answer"
+            raise self._failure("upstream-malformed", detail)
         try:
             self._client.inform(response)
             await self._client.drain()
@@ -278,16 +287,29 @@ class Play:
                 await self._tunnel(upstream, command, through)
                 return
             body = upstream.body
+            piece = PIECE if cleaner is None else cleaner.piece
             data = b"" if body.ended else body.take()
             self._measured.bytes_down += len(data)
+            rest = b""
             if through:
-                data = pass_through(through, data, end=body.ended)
-            whole = body.ended and not body.trailers
+                data, rest = data[:piece], data[piece:]
+                data = pass_through(through, data, end=body.ended and not rest)
+            whole = body.ended and not body.trailers and not rest
             self._delivering = True
             client.start(command.response, data, end=whole)
+            if rest:
+                await pass_in_pieces(through, rest, client, piece=piece, end=body.ended)
             if not whole:
                 fields = None if cleaner is None else cleaner.fields
-                await copy(body, client, through, self._count_down, read=self._read, fields=fields)
+                await copy(
+                    body,
+                    client,
+                    through,
+                    self._count_down,
+                    read=self._read,
+                    fields=fields,
+                    piece=piece,
+                )
         except Refused as refused:
             self._cut_client()
             raise self._failed(refused.problem) from refused
@@ -322,7 +344,8 @@ class Play:
         turns = self._turns = Turns()
         watching = () if command.watching is None else (command.watching,)
         await tunnel(
-            self._tunnel_up(upstream, watching, turns), self._tunnel_down(upstream, through, turns)
+            self._tunnel_up(upstream, watching, turns),
+            self._tunnel_down(upstream, command, through, turns),
         )
         if self._overdue:
             raise WireClosed("the upstream was silent")
@@ -345,7 +368,11 @@ class Play:
             self._cut_tunnel(upstream)
 
     async def _tunnel_down(
-        self, upstream: UpstreamSide, through: tuple[Transform, ...], turns: Turns
+        self,
+        upstream: UpstreamSide,
+        command: Deliver,
+        through: tuple[Transform, ...],
+        turns: Turns,
     ) -> None:
         body = upstream.body
         try:
@@ -355,8 +382,8 @@ class Play:
                 data = await self._read()
                 self._count_down(len(data))
                 turns.heard()
-                if data := pass_through(through, data, end=body.ended):
-                    self._client.send(data)
+                piece = PIECE if command.cleaner is None else command.cleaner.piece
+                await pass_in_pieces(through, data, self._client, piece=piece, end=body.ended)
             self._client.finish()
         except WireClosed:
             self._cut_tunnel(upstream)

@@ -23,6 +23,8 @@ from moat.proxy.wire import Wire, WireClosed
 MAX_CHUNK_LINE = 4096
 # All the trailers of a body: they are held until their end.
 MAX_TRAILERS = 16 * 1024
+# Chunks that are read in one go: of tiny ones there may be many, and others wait meanwhile.
+MOST_AT_ONCE = 64
 LAST_CHUNK = b"0\r\n\r\n"
 
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
@@ -113,7 +115,7 @@ class ChunkedBody:
         """The data of what is there already. Raises BadMessage."""
         wire = self._wire
         found: list[bytes] = []
-        while not self.ended and wire.buffer:
+        while not self.ended and wire.buffer and len(found) < MOST_AT_ONCE:
             if self._parts == _DATA:
                 data = wire.take(self._left)
                 self._left -= len(data)

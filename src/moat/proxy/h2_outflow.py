@@ -142,9 +142,8 @@ class Outflow:
                 self._h2.max_outbound_frame_size,
                 _BATCH,
             )
-            if room <= 0 or self.wire.congested:
+            if room <= 0:
                 stream.out[0] = rest
-                self._refill()
                 return False
             now, rest = rest[:room], rest[room:]
             self._h2.send_data(number, now, end_stream=last and not rest)

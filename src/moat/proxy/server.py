@@ -29,6 +29,7 @@ from moat.proxy.token import shows
 from moat.proxy.wire import Wire, WireClosed
 
 HEAD_TIMEOUT = 60.0  # from the first byte of a connection to a whole head: slowloris ends here
+STRANGER_TIMEOUT = 5.0  # the same for who has yet to show a token
 HANDSHAKE_TIMEOUT = 30.0
 IDLE_TIMEOUT = 600.0  # between requests of one connection
 # What one run may hold open at once: a hostile one must not take the host's memory.
@@ -149,7 +150,8 @@ class Conversation:
         self._head = None
         raw = h1.find_head(self._client)
         if raw is None:
-            self._deadline = self._now() + HEAD_TIMEOUT
+            strange = self._handed.token is not None and self._fixed is None
+            self._deadline = self._now() + (STRANGER_TIMEOUT if strange else HEAD_TIMEOUT)
             raw = await h1.read_head(self._client)
             self._deadline = inf
         if raw is not None:

@@ -13,6 +13,10 @@ from moat.proxy.sides import Body, Outgoing
 # How long the other direction may go on once one direction of a tunnel has ended.
 _LINGER = 30.0
 
+# How much is looked into before others have their turn, in bytes and in rounds.
+PIECE = 16 * 1024
+_TURN = 16
+
 Count = Callable[[int], None]
 
 
@@ -25,6 +29,21 @@ def pass_through(transforms: Sequence[Transform], data: bytes, *, end: bool) -> 
     return data
 
 
+async def pass_in_pieces(
+    through: Sequence[Transform], data: bytes, sink: Outgoing, *, piece: int, end: bool
+) -> None:
+    """Send the next of a body after some transforms, no more than `piece` bytes of it at a time.
+    Raises Refused, or WireClosed."""
+    for start in range(0, max(len(data), 1), piece):
+        if start:
+            await asyncio.sleep(0)  # others are waiting
+            if sink.full:
+                await sink.drain()
+        last = end and start + piece >= len(data)
+        if out := pass_through(through, data[start : start + piece], end=last):
+            sink.send(out)
+
+
 async def copy(
     body: Body,
     sink: Outgoing,
@@ -33,6 +52,7 @@ async def copy(
     *,
     read: Callable[[], Awaitable[bytes]] | None = None,
     fields: Callable[[Headers], Headers] | None = None,
+    piece: int = PIECE,
 ) -> None:
     """Pass the rest of a body on to its end; `read` waits for more of it, else the body itself
     does; `fields` cleans its trailers.
@@ -41,15 +61,19 @@ async def copy(
     may not go on.
     """
     read = read or body.read
+    rounds = 0
     while not body.ended:
+        rounds += 1
+        if rounds % _TURN == 0:
+            await asyncio.sleep(0)  # what is there already is read without waiting
         # Before more is taken, not after: what was read last is on its way, and done.
         if sink.full:
             await sink.drain()
         data = await read()
         count(len(data))
         if through:
-            data = pass_through(through, data, end=body.ended)
-        if data:
+            await pass_in_pieces(through, data, sink, piece=piece, end=body.ended)
+        elif data:
             sink.send(data)
     sink.finish(fields(body.trailers) if fields and body.trailers else body.trailers)
 

@@ -17,16 +17,22 @@ from moat.proxy.wire import WireClosed
 class Upload:
     """Sends one body from the client to the upstream, beside the task that reads the answer.
 
-    `fault` is what is wrong with the body, once something is: then the upstream was cut off, as
+    Without `trailers`, what stands behind the body stays behind. `fault` is what is wrong with the body, once something is: then the upstream was cut off, as
     half a request must not look like a whole one.
     """
 
     def __init__(
-        self, client: ClientSide, through: Sequence[Transform], count: Callable[[int], None]
+        self,
+        client: ClientSide,
+        through: Sequence[Transform],
+        count: Callable[[int], None],
+        *,
+        trailers: bool,
     ) -> None:
         self._client = client
         self._through = through
         self._count = count
+        self._fields = None if trailers else _none
         self._task: asyncio.Task[None] | None = None
         self.fault: Problem | None = None
 
@@ -51,9 +57,7 @@ class Upload:
     async def _send(self, upstream: UpstreamSide) -> None:
         body = self._client.body
         try:
-            # Behind a body that is looked into or changed, nothing stands that is not.
-            fields = _none if self._through else None
-            await copy(body, upstream, self._through, self._count, fields=fields)
+            await copy(body, upstream, self._through, self._count, fields=self._fields)
         except BadMessage as error:
             self._refuse(upstream, f"the body of the request is not sound: {error.reason}")
         except Refused as refused:

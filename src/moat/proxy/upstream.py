@@ -26,6 +26,8 @@ ATTEMPT_TIMEOUT = 5.0  # for one address of several
 # Servers close idle connections after a minute or so; one that is near that is not risked.
 IDLE_SECONDS = 30.0
 IDLE_CONNECTIONS = 128
+# Of all destinations together: each takes a descriptor.
+MOST_IDLE = 256
 
 _H1 = ("http/1.1",)
 # What a server says that speaks nothing it was offered (RFC 7301 section 3.2).
@@ -125,7 +127,8 @@ class Upstreams:
     def _keep(self, destination: Destination, wire: Wire) -> None:
         """Keep a connection that is ready for another request."""
         idle = self._idle.setdefault(destination, [])
-        if not _is_fit(wire) or len(idle) >= IDLE_CONNECTIONS:
+        full = len(idle) >= IDLE_CONNECTIONS or sum(map(len, self._idle.values())) >= MOST_IDLE
+        if full or not _is_fit(wire):
             wire.close()
             return
         loop = asyncio.get_running_loop()
