@@ -17,8 +17,9 @@ from moat.proxy.wire import WireClosed
 class Upload:
     """Sends one body from the client to the upstream, beside the task that reads the answer.
 
-    Without `trailers`, what stands behind the body stays behind. `fault` is what is wrong with the body, once something is: then the upstream was cut off, as
-    half a request must not look like a whole one.
+    Without `trailers`, what stands behind the body stays behind. `fault` is what is wrong with the
+    body, once something is: then the upstream was cut off, as half a request must not look like a
+    whole one.
     """
 
     def __init__(
