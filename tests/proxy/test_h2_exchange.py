@@ -176,6 +176,30 @@ def test_a_body_of_another_length_than_stated_is_refused(h2_world: H2World, sent
     assert eventually(lambda: len(upstream.whole) == 2 and upstream.whole[1].data == b"12345")
 
 
+@pytest.mark.attack
+def test_a_body_that_trailers_end_too_early_is_refused(h2_world: H2World) -> None:
+    """As one that ends by itself."""
+    world, upstream = h2_world
+    upstream.early = True
+    upstream.respond = lambda peer, number, heard: None
+    peer = client(world)
+    number = peer.ask("/", (b"content-length", b"5"), method="POST", end=False)
+    assert eventually(lambda: bool(upstream.asked))
+    peer.send(number, b"1234")
+    peer.end(number, [(b"x-digest", b"d")])
+    assert peer.answer(number).reset == ErrorCodes.PROTOCOL_ERROR
+    assert eventually(lambda: upstream.whole[0].reset is not None)
+    assert not upstream.whole[0].ended
+
+
+@pytest.mark.attack
+def test_headers_of_one_connection_stay_on_it_translated(world: World) -> None:
+    """Over HTTP/1.1 a TE would be about the next connection."""
+    assert client(world).get("/", (b"te", b"trailers")).status == 200
+    (received,) = world.server.requests
+    assert received.all("te") == []
+
+
 @BOTH
 def test_answers_that_have_no_body(h2_world: H2World, ask: Ask) -> None:
     """To HEAD, 204 and 304: what a length says in them is about no body here."""

@@ -192,8 +192,8 @@ def test_a_success_that_switches_nothing_is_none(h2_world: H2World) -> None:
 
 @pytest.mark.attack
 def test_a_success_of_h1_that_switches_nothing_is_none(world: World) -> None:
-    """The same."""
-    world.server.answers(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npage")
+    """Not even with the words of one."""
+    echo_h1(world, status="200 OK")
     assert client(world).answer_to(SWITCH).status == 502
 
 
@@ -219,12 +219,12 @@ def test_nothing_is_passed_on_before_the_switch(h2_world: H2World) -> None:
     server.early = True
     server.respond = lambda peer, number, heard: None
     peer = client(world)
-    number = peer.ask_with(SWITCH, end=False)
-    assert eventually(lambda: bool(server.whole))
+    number = peer.h2.get_next_available_stream_id()
+    peer.h2.send_headers(number, SWITCH)
     peer.send(number, b"early")
-    peer.h2.ping(b"12345678")
-    peer.flush()
-    peer.until(lambda: peer.pings == 1)
+    assert eventually(lambda: bool(server.whole))
+    server.respond = lambda peer, number, heard: reply(peer, number, b"ok")
+    assert peer.get().status == 200
     assert server.whole[0].data == b""
 
 
