@@ -111,12 +111,12 @@ def trusting_all() -> ssl.SSLContext:
 
 @pytest.mark.parametrize(
     ("offered", "chosen"),
-    [(("h2", "http/1.1"), "http/1.1"), (("http/1.1",), "http/1.1"), (("h2",), None), ((), None)],
+    [(("h2", "http/1.1"), "http/1.1"), (("http/1.1",), "http/1.1"), (("h2",), "h2"), ((), None)],
 )
 def test_http_1_1_is_spoken(
     authority: Authority, leaves: LeafCache, offered: tuple[str, ...], chosen: str | None
 ) -> None:
-    """Of what a client offers HTTP/1.1 is chosen, and HTTP/2 never."""
+    """Of what a client offers HTTP/1.1 is chosen, and HTTP/2 where there is nothing else."""
     client, server = shake_hands(
         leaves.context_for("a.example"), client_context(authority, *offered), "a.example"
     )

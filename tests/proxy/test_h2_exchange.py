@@ -12,7 +12,7 @@ import pytest
 from h2.errors import ErrorCodes
 
 from proxy.h2_support import H2Server, Heard, Pairs, Peer, client, reply
-from proxy.support import Stream, World, eventually, get
+from proxy.support import API, Stream, World, eventually, get
 from proxy.support import reply as h1_reply
 
 H2World = tuple[World, H2Server]
@@ -104,6 +104,7 @@ def test_bodies_go_both_ways_translated(world: World, size: int) -> None:
 def test_trailers_go_both_ways(h2_world: H2World, ask: Ask) -> None:
     """As gRPC needs them."""
     world, upstream = h2_world
+    world.allow(API, inject=())  # where a credential goes, none come up
 
     def respond(peer: Peer, number: int, heard: Heard) -> None:
         peer.h2.send_headers(number, [(b":status", b"200")])
@@ -118,6 +119,7 @@ def test_trailers_go_both_ways(h2_world: H2World, ask: Ask) -> None:
 
 def test_trailers_go_both_ways_translated(world: World) -> None:
     """Chunked on the side that speaks HTTP/1.1."""
+    world.allow(API, inject=())
     got: list[tuple[bytes, bytes]] = []
 
     def script(stream: Stream) -> None:
