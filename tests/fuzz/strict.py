@@ -79,6 +79,13 @@ def requests(data: bytes) -> list[Message]:
     return found
 
 
+def head(data: bytes, *, answers: bool = False) -> Message:
+    """A head by itself, whatever it says of a body. Raises Unsound."""
+    rest = _Bytes(data)
+    line = rest.line()
+    return Message(_status_line(line) if answers else _request_line(line), _fields(rest))
+
+
 def responses(data: bytes, methods: Sequence[str]) -> list[Message]:
     """The answers on a connection to requests of these methods, 1xx among them. Raises Unsound,
     also for what follows the last of them."""
