@@ -81,7 +81,7 @@ def ask(user: User, *moat: str) -> Asked:
             timeout=120,
             check=False,
         )
-        assert (0, "") == (done.returncode, done.stderr)
+        assert 0 == done.returncode, done.stderr
         seen = {name: seen[before[name] :] for name, seen in sinks.seen.items()}
         return Asked(json.loads(done.stdout), seen)
 
