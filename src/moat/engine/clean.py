@@ -21,7 +21,6 @@ from moat.engine.transform import Cleaner
 from moat.engine.websocket import FrameScrubber
 
 _IDENTITY = b"identity"
-_ACCEPT_ENCODING = frozenset({b"accept-encoding"})
 _SEMICOLON = ord(";")
 
 # Of requests: RFC 9110 section 14 (parts), RFC 3229 (differences), RFC 9842 (dictionaries),
@@ -39,6 +38,8 @@ _ASK_FOR_TOO_MUCH = frozenset(
         b"accept-charset",
     }
 )
+# Those, and the one that is written anew.
+_NOT_AS_ASKED = _ASK_FOR_TOO_MUCH | {b"accept-encoding"}
 # Answers to those: what was not asked for should not come.
 _PARTIAL = {206: "a part of what was asked for", 226: "a difference to what was before"}
 # What says how the body is to be read; the last two are of messages within it.
@@ -67,10 +68,11 @@ _UNREADABLE = re.compile(
 
 def prepare_request(request: Request) -> Request:
     """The request as it is sent to a server whose answer will be looked through."""
-    headers = without(request.headers, _ASK_FOR_TOO_MUCH)
-    if accepted := get_all(headers, b"accept-encoding"):
+    accepted = get_all(request.headers, b"accept-encoding")
+    headers = without(request.headers, _NOT_AS_ASKED)
+    if accepted:
         line = (b"Accept-Encoding", _decodable(b",".join(accepted)))
-        headers = extended(without(headers, _ACCEPT_ENCODING), (line,))
+        headers = extended(headers, (line,))
     return request.with_headers(headers)
 
 

@@ -69,8 +69,10 @@ class Watched:
         """The grant of the first that stands in some bytes and is of none of these grants."""
         for view in (data, *_other_views(data)):
             for of, forms in self._each:
-                if of.isdisjoint(but) and any(form in view for form in forms):
-                    return min(of)
+                if of.isdisjoint(but):
+                    for form in forms:
+                        if view.find(form) >= 0:
+                            return min(of)
         return None
 
 

@@ -41,7 +41,7 @@ _SAFE_TO_REPEAT = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Play:
-    """One request of a client, from its head to the end of its answer."""
+    """One request of a client, from its head to the end of its answer; `task` is who plays it."""
 
     _upstream: UpstreamSide | None = None
     _upload: Upload | None = None
@@ -56,7 +56,7 @@ class Play:
     _early = 0  # how many 1xx there were
     _approved = False  # by a person who was asked
 
-    def __init__(self, handed: Handed, client: ClientSide) -> None:
+    def __init__(self, handed: Handed, client: ClientSide, task: asyncio.Task[None] | None) -> None:
         self._handed = handed
         self._client = client
         self._request: Request = client.request
@@ -64,7 +64,7 @@ class Play:
         self._measured = Measured(time.time())
         self._clock = time.perf_counter()
         self._now = handed.live.now
-        self._task = asyncio.current_task()
+        self._task = task
 
     async def run(self) -> None:
         """Play it to its end."""

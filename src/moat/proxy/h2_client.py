@@ -202,7 +202,7 @@ class H2Conversation(Link):
             if stream.lost:
                 self._note_safely(stream.request.method, stream.request.url, None, GONE.detail)
             elif refusal is None:
-                await Play(self._handed, stream).run()
+                await Play(self._handed, stream, asyncio.current_task()).run()
             else:
                 self._refuse(stream, refusal)
             await stream.drain()

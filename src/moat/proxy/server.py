@@ -115,6 +115,7 @@ class Conversation:
         self._asked: tuple[str, str] | None = None
         self._deadline = inf  # when the client must have said something
         self._now = asyncio.get_running_loop().time
+        self._task = asyncio.current_task()
 
     async def run(self) -> None:
         """Serve until the client has had enough, or must go; nothing it asks goes unrecorded."""
@@ -278,7 +279,7 @@ class Conversation:
         destination, target = self._place(head)
         self._asked = None
         client = H1Client(self._client, head, destination, target)
-        await Play(self._handed, client).run()
+        await Play(self._handed, client, self._task).run()
         return client.fit
 
     def _place(self, head: RequestHead) -> tuple[Destination, str]:

@@ -68,6 +68,7 @@ class Upstreams:
         self._context = context
         self._connect_to = dict(connect_to or {})
         self._idle: dict[Destination, list[tuple[Wire, float]]] = {}
+        self._kept = 0  # how many those are
         self._sweep: asyncio.TimerHandle | None = None
         self._shared: H2Pool | None = None
         self._only_h2: set[Destination] = set()
@@ -127,12 +128,13 @@ class Upstreams:
     def _keep(self, destination: Destination, wire: Wire) -> None:
         """Keep a connection that is ready for another request."""
         idle = self._idle.setdefault(destination, [])
-        full = len(idle) >= IDLE_CONNECTIONS or sum(map(len, self._idle.values())) >= MOST_IDLE
+        full = len(idle) >= IDLE_CONNECTIONS or self._kept >= MOST_IDLE
         if full or not _is_fit(wire):
             wire.close()
             return
         loop = asyncio.get_running_loop()
         idle.append((wire, loop.time()))
+        self._kept += 1
         if self._sweep is None:
             self._sweep = loop.call_later(IDLE_SECONDS, self._close_stale)
 
@@ -144,6 +146,7 @@ class Upstreams:
             for wire, _ in connections:
                 wire.close()
         self._idle.clear()
+        self._kept = 0
         if self._shared is not None:
             self._shared.close()
 
@@ -156,6 +159,7 @@ class Upstreams:
         idle = self._idle.get(destination)
         while idle:
             wire, since = idle.pop()
+            self._kept -= 1
             if _is_fresh(wire, since):
                 return wire
             wire.close()
@@ -171,6 +175,7 @@ class Upstreams:
                 else:
                     wire.close()
         self._idle = kept
+        self._kept = sum(map(len, kept.values()))
         self._sweep = None
         if kept:
             loop = asyncio.get_running_loop()
