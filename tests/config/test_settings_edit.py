@@ -6,6 +6,7 @@ import os
 import re
 import stat
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,8 +113,8 @@ def test_an_allowance_is_put_where_it_belongs(home: Home, before: str, after: st
         ("network:\n  rules: [b.test]\n", 'network:\n  rules: ["deny a.test", b.test]\n'),
         ("network:\n  rules:\n  - a.test\n", "network:\n  rules:\n  - deny a.test\n"),
         (
-            "network:\n  allow: [a.test]\n",
-            "network:\n  rules:\n    - deny a.test\n  allow: [a.test]\n",
+            "network:\n  allow: [b.test]\n",
+            "network:\n  rules:\n    - deny a.test\n  allow: [b.test]\n",
         ),
     ],
 )
@@ -147,6 +148,72 @@ def test_the_last_word_counts(home: Home) -> None:
     for change in (deny_always, allow_always, deny_always):
         assert change(home, "a.test")
     assert "network:\n  rules:\n    - deny a.test\n" == text(home)
+
+
+@pytest.mark.parametrize("host", ["a.test", "a.test:8443", "*.x.test", "169.254.169.254", "@npm"])
+@pytest.mark.parametrize("first", [allow_always, deny_always])
+def test_the_last_word_alone_stays(home: Home, host: str, first: Callable[..., bool]) -> None:
+    """Whoever goes to and fro; nothing of what was said before is left to read."""
+    second = deny_always if first is allow_always else allow_always
+    for change in (first, second, first, second):
+        assert change(home, host)
+        assert not change(home, host)
+    network = load_settings(home).network
+    word = f"deny {host}" if second is deny_always else host
+    assert [word] == [*network.allow, *map(str, network.rules)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (
+            "network:\n  allow:\n    - b.test\n    - a.test # mine\n    - c.test\n",
+            "network:\n  rules:\n    - deny a.test\n"
+            "  allow:\n    - b.test\n    # mine\n    - c.test\n",
+        ),
+        (
+            "network:\r\n  allow:\r\n  - a.test # mine\r\n",
+            "network:\r\n  rules:\r\n    - deny a.test\r\n  allow:\r\n  # mine\r\n",
+        ),
+        (
+            "network:\n  allow: [a.test, b.test]\n",
+            "network:\n  rules:\n    - deny a.test\n  allow: [b.test]\n",
+        ),
+        (
+            "network:\n  allow: [b.test, a.test]",
+            "network:\n  rules:\n    - deny a.test\n  allow: [b.test]",
+        ),
+        (
+            "network:\n  rules: [a.test:8443, b.test, a.test]\n  allow: [a.test:99]\n",
+            'network:\n  rules: ["deny a.test", b.test]\n  allow: []\n',
+        ),
+    ],
+)
+def test_a_denial_leaves_no_allowance_of_its_host(home: Home, before: str, after: str) -> None:
+    """At any port that it denies; comments stay."""
+    write(home, before)
+    assert deny_always(home, "a.test")
+    assert after == text(home)
+
+
+def test_another_port_is_another_word(home: Home) -> None:
+    """Each stays, and the narrower one is first."""
+    write(home, "network:\n  rules:\n    - deny a.test\n")
+    assert allow_always(home, "a.test:8443")
+    assert ["a.test:8443", "deny a.test"] == [*map(str, load_settings(home).network.rules)]
+    write(home, "network:\n  allow:\n    - a.test\n")
+    assert deny_always(home, "a.test:8443")
+    network = load_settings(home).network
+    assert ["a.test", "deny a.test:8443"] == [*network.allow, *map(str, network.rules)]
+
+
+def test_what_cannot_be_taken_out_is_left(home: Home) -> None:
+    """A list with comments in it, in one go."""
+    before = "network:\n  allow: [a.test, # mine\n    b.test]\n"
+    write(home, before)
+    with pytest.raises(ConfigError, match="a comment stands in the list"):
+        deny_always(home, "a.test")
+    assert before == text(home)
 
 
 def test_what_a_wider_denial_covers_is_allowed_before_it(home: Home) -> None:

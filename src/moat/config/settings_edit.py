@@ -29,19 +29,24 @@ from moat.files import open_trusted_file, write_atomic
 
 
 def allow_always(home: Home, host: str) -> bool:
-    """Let every run reach a host, as HostPattern reads it; False if it was said already.
+    """Let every run reach a host, as HostPattern reads it, or a @GROUP; False if it was said
+    already.
 
     Raises MoatError or OSError, with the file as it was.
     """
-    return _change(home, NetworkRule(str(HostPattern.parse(host))))
+    return _change(home, NetworkRule(_canonical(host)))
 
 
 def deny_always(home: Home, host: str) -> bool:
     """Let no run reach a host: without a port, at none. As `allow_always`."""
-    canonical = str(HostPattern.parse(host))
+    canonical = _canonical(host)
     if has_port(host) and not has_port(canonical):
         canonical += ":443"
     return _change(home, NetworkRule(canonical, "deny"))
+
+
+def _canonical(host: str) -> str:
+    return host if host.startswith("@") else str(HostPattern.parse(host))
 
 
 def _change(home: Home, rule: NetworkRule) -> bool:
@@ -50,10 +55,12 @@ def _change(home: Home, rule: NetworkRule) -> bool:
         found = _plan(settings.network, rule)
         if found is None:
             return False
-        edit, network = found
+        edits, network = found
         file, text, mode = _read(home.config_file)
         try:
-            new = edited(text, edit).encode()
+            for edit in edits:
+                text = edited(text, edit)
+            new = text.encode()
             taken: Settings = SETTINGS.read(read_yaml(new, name=str(file)))
         except (NotEditable, ConfigError) as error:
             raise _by_hand(file, rule, str(error)) from None
@@ -63,34 +70,57 @@ def _change(home: Home, rule: NetworkRule) -> bool:
         return True
 
 
-def _plan(network: Network, rule: NetworkRule) -> tuple[Edit, Network] | None:
+def _plan(network: Network, rule: NetworkRule) -> tuple[list[Edit], Network] | None:
     """Where a rule belongs, and what the network is then; None if it is there.
 
     A denial comes before all else the person said, as it does in a live run. An allowance goes
-    where it overrules no project, unless it must overrule the person's own earlier word.
+    where it overrules no project, unless it must overrule the person's own earlier word. The
+    opposite of either, of the same host, does not stay.
     """
-    rules = list(network.rules)
+    rules, allow = list(network.rules), list(network.allow)
+    gone = [at for at, said in enumerate(rules) if _is_opposite(said, rule)]
+    none = [at for at, host in enumerate(allow) if _is_opposite(NetworkRule(host), rule)]
+    kept = [said for at, said in enumerate(rules) if at not in gone]
     deciding = next((said for said in rules if _decides(said, rule)), None)
-    if rule in rules or (rule.action == "allow" and _lets_through(deciding)):
+    done = rule in rules or (rule.action == "allow" and _lets_through(deciding))
+    if done and not gone and not none:
         return None
-    opposite = NetworkRule(rule.host, "deny" if rule.action == "allow" else "allow")
-    if opposite in rules:
-        at = rules.index(opposite)
-        rules[at] = rule
-        edit = Edit("network", "rules", str(rule), replaced=at)
-        return edit, replace(network, rules=tuple(rules))
-    if rule.action == "deny" or deciding is not None:
-        edit = Edit("network", "rules", str(rule), first=True)
-        return edit, replace(network, rules=(rule, *rules))
-    if rule.host in network.allow:
-        return None
-    return Edit("network", "allow", rule.host), replace(network, allow=(*network.allow, rule.host))
+    edits = [Edit("network", "allow", removed=at) for at in reversed(none)]
+    allow = [host for at, host in enumerate(allow) if at not in none]
+    if gone and rule not in rules:
+        first, *others = gone
+        edits += [Edit("network", "rules", removed=at) for at in reversed(others)]
+        edits.append(Edit("network", "rules", str(rule), replaced=first))
+        kept.insert(first, rule)
+    else:
+        edits += [Edit("network", "rules", removed=at) for at in reversed(gone)]
+        if rule.action == "deny" or deciding is not None:
+            if rule not in rules:
+                edits.append(Edit("network", "rules", str(rule), first=True))
+                kept.insert(0, rule)
+        elif rule.host not in allow:
+            edits.append(Edit("network", "allow", rule.host))
+            allow.append(rule.host)
+    return (edits, replace(network, allow=tuple(allow), rules=tuple(kept))) if edits else None
+
+
+def _is_opposite(said: NetworkRule, rule: NetworkRule) -> bool:
+    """Whether one of the two allows what the other denies, both as a whole and of the same host:
+    at the same port, or where every port is denied by what is said last."""
+    if said.action == rule.action or said.paths:
+        return False
+    if said.group is not None or rule.group is not None:
+        return said.host == rule.host
+    one, other = HostPattern.parse(said.host), HostPattern.parse(rule.host)
+    if rule.action == "deny" and not has_port(rule.host):
+        one = replace(one, port=other.port)
+    return one == other
 
 
 def _decides(said: NetworkRule, rule: NetworkRule) -> bool:
     """Whether what was said decides where a rule is to; what is in a group is not looked up."""
-    if said.group is not None:
-        return False
+    if said.group is not None or rule.group is not None:
+        return said.host == rule.host
     pattern = HostPattern.parse(rule.host)
     host = f"any.{pattern.host}" if pattern.below else pattern.host
     earlier = host_rule(said.host, "settings", said.action)

@@ -1,4 +1,4 @@
-"""One entry more in a list of a YAML file, or another in its place; all else as it stands.
+"""One entry more or less in a list of a YAML file, or another in its place; all else as it stands.
 
 It edits the text at places that the parser has found. What it makes is to be read again: a file
 may be written in ways that are not foreseen here.
@@ -22,13 +22,15 @@ class NotEditable(Exception):
 @dataclass(frozen=True, slots=True)
 class Edit:
     """`value` goes to the end of the list `name` in the section `section`; or, with `first`, to
-    its beginning; or to the place of the entry `replaced`."""
+    its beginning; or to the place of the entry `replaced`. The entry `removed` goes; a
+    comment on its line stays."""
 
     section: str
     name: str
-    value: str
+    value: str = ""
     first: bool = False
     replaced: int | None = None
+    removed: int | None = None
 
     @property
     def scalar(self) -> str:
@@ -49,7 +51,7 @@ def edited(text: str, edit: Edit) -> str:
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     at, removed, added = _change(text, root, edit)
     if "\r\n" in text:
-        added = added.replace("\n", "\r\n")
+        added = added.replace("\r\n", "\n").replace("\n", "\r\n")
     return mark + text[:at] + added + text[at + removed :]
 
 
@@ -86,6 +88,8 @@ def _in_list(text: str, key: yaml.Node, entries: yaml.Node, edit: Edit) -> _Chan
     if not isinstance(entries, yaml.SequenceNode):
         raise NotEditable(f"{edit.name} is no list")
     items = entries.value
+    if edit.removed is not None:
+        return _without(text, entries, edit.removed)
     if edit.replaced is not None:
         old = items[edit.replaced]
         size = old.end_mark.index - old.start_mark.index
@@ -98,6 +102,25 @@ def _in_list(text: str, key: yaml.Node, entries: yaml.Node, edit: Edit) -> _Chan
     if edit.first:
         return items[0].start_mark.index, 0, f"{edit.quoted}, "
     return items[-1].end_mark.index, 0, f", {edit.quoted}"
+
+
+def _without(text: str, entries: yaml.SequenceNode, number: int) -> _Change:
+    items = entries.value
+    start, end = items[number].start_mark.index, items[number].end_mark.index
+    if entries.flow_style:
+        if number + 1 < len(items):
+            end = items[number + 1].start_mark.index
+        elif number:
+            start = items[number - 1].end_mark.index
+        if "#" in text[start:end]:
+            raise NotEditable("a comment stands in the list")
+        return start, end - start, ""
+    start = text.rfind("\n", 0, start) + 1
+    stop = text.find("\n", end)
+    stop = len(text) if stop < 0 else stop + 1
+    comment = text[end:stop].lstrip(" \t")
+    kept = " " * entries.start_mark.column + comment if comment.startswith("#") else ""
+    return start, stop - start, kept
 
 
 def _find(node: yaml.Node, name: str) -> tuple[yaml.Node, yaml.Node] | None:
