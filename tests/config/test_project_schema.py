@@ -215,6 +215,7 @@ network:
         ("[{host: a.test, rules: [allow GET /a//b]}]", 42, "more than one way"),
         ("[{host: a.test, rules: [allow GET /a?b]}]", 42, "without its query"),
         ("[{host: a.test, rules: [allow GET /a**]}]", 42, "whole segments"),
+        ("[{host: a.test, rules: [allow GETT /a]}]", 42, "no method GETT; did you mean GET?"),
         ("[{host: a.test, paths: []}]", 34, "unknown key"),
         ("[[a.test]]", 19, "expected text or a mapping"),
     ],

@@ -9,6 +9,7 @@ from moat.config.nodes import Node, fault, place_of, quoted
 from moat.config.schema import Checked, Choice, Either, ListOf, Record, Text
 from moat.config.texts import like
 from moat.core.hosts import HostPattern
+from moat.core.methods import meant_method
 from moat.engine.rules import PathRule, has_port, split_host_rule
 
 _GROUP_FORM = "[a-z][a-z0-9-]{0,31}"
@@ -36,7 +37,10 @@ def _rule(text: str) -> NetworkRule:
 
 
 def _line(text: str) -> str:
-    return str(PathRule.parse(text))
+    line = PathRule.parse(text)
+    if meant := meant_method(line.method):
+        raise ValueError(f"there is no method {line.method}; did you mean {meant}?")
+    return str(line)
 
 
 def _long_rule(*, host: str, rules: tuple[str, ...]) -> NetworkRule:
