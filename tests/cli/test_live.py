@@ -109,11 +109,150 @@ def test_without_a_run_there_is_nothing_to_tell(cli: Cli, command: str) -> None:
     assert "moat: no run is live\nhint: run: moat list\n" == said(cli, *words, code=2)
 
 
-@pytest.mark.parametrize("host", ["", "http://a.test", "127.1", "*", "a.test:0", "@npm", "a b"])
+@pytest.mark.parametrize("host", ["", "http://a.test", "127.1", "*", "a.test:0", "a b"])
 def test_what_is_no_host_is_refused(cli: Cli, host: str) -> None:
     """Before a run is looked for."""
     for command in ("allow", "deny"):
         assert "hint: write HOST, HOST:PORT or *.DOMAIN" in said(cli, command, host, code=2)
+
+
+def test_some_requests_are_allowed_and_denied(cli: Cli, run: LiveRun) -> None:
+    """Of a host, and of no more of it; wherever the options stand."""
+    assert "run dc1eh6tndp: a.test GET /x/** is allowed for this run\n" == said(
+        cli, "allow", "a.test", "--run", "fix-login", "get", "/x/**"
+    )
+    assert run.may_go("a.test", "/x/y")
+    assert not run.may_go("a.test", "/y")
+    said(cli, "deny", "--run", "dc1e", "a.test", "*", "/x/secret")
+    assert not run.may_go("a.test", "/X/secret/")
+    assert run.may_go("a.test", "/x/y")
+    assert [
+        ("allow", "a.test GET /x/**", "run", "moat allow"),
+        ("deny", "a.test * /x/secret", "run", "moat deny"),
+    ] == run.decisions()
+    said(cli, "allow", "b.test", "GET", "/once", "--once")
+    assert run.may_go("b.test", "/other") is None
+    assert run.may_go("b.test", "/once")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("GET",), "METHOD and /PATH go together, and there is only 'GET'"),
+        (("/x",), "METHOD and /PATH go together, and there is only '/x'"),
+        (("GETT", "/x"), "there is no method 'GETT'\nhint: did you mean GET?"),
+        (("G_T", "/x"), "'G_T' is no method\nhint: write a method and a path"),
+        (("GET", "x"), "'x': the path does not begin with /\nhint: write a method and a path"),
+        (("GET", "/a**"), "** stands for whole segments"),
+        (("GET", "/x", "/y"), "unrecognized arguments: /y"),
+        (("GET", "/x", "--always"), "--always is for a host as a whole\nhint: write it into"),
+    ],
+)
+def test_what_is_no_request_is_refused(cli: Cli, words: tuple[str, ...], message: str) -> None:
+    """In one error, before a run is looked for."""
+    for command in ("allow", "deny"):
+        assert message in said(cli, command, "a.test", *words, code=2)
+
+
+def test_where_a_line_is_kept_always_is_told(cli: Cli) -> None:
+    """As it is to be written; and what is written so is read."""
+    error = said(cli, "deny", "a.test", "DELETE", "/x/**", "--always", code=2)
+    text = error.partition("below network: ")[2]
+    assert 'rules: [{host: "a.test", rules: ["deny DELETE /x/**"]}]\n' == text
+    (cli.home / "config.yaml").write_text(f"network:\n  {text}")
+    (cli.home / "config.yaml").chmod(0o600)
+    (rule,) = load_settings(Home(cli.home)).network.rules
+    assert ("a.test", ("deny DELETE /x/**",)) == (rule.host, rule.paths)
+
+
+def test_a_method_nobody_knows_is_taken_with_a_warning(cli: Cli, run: LiveRun) -> None:
+    """A server may have methods of its own."""
+    told = said(cli, "allow", "a.test", "frobnicate", "/x")
+    assert "warning: FROBNICATE is no method that Moat knows" in told
+    assert run.may_go("a.test", "/x", "FROBNICATE")
+    assert "warning" not in said(cli, "allow", "a.test", "PROPFIND", "/x")
+
+
+def test_a_group_is_allowed_and_denied(cli: Cli, run: LiveRun) -> None:
+    """Moat's own and the person's: each of its hosts, at once."""
+    (cli.home / "config.yaml").write_text(
+        'network: {groups: {ours: [a.test, "*.b.test:8443"]}}\ntrust: ask\n'
+    )
+    (cli.home / "config.yaml").chmod(0o600)
+    run.asks("a.test", "x.b.test:8443", "c.test")
+    assert "run dc1eh6tndp: @ours is allowed for this run; 2 requests that waited have" in said(
+        cli, "allow", "@ours"
+    )
+    assert [True, True, None] == run.answers()
+    said(cli, "deny", "@ours")
+    assert [False, False] == [run.may_go("a.test:99"), run.may_go("x.b.test")]
+    said(cli, "allow", "@github")
+    assert run.may_go("codeload.github.com")
+    said(cli, "deny", "@github", "POST", "/**")
+    assert run.may_go("github.com", "/x")
+    assert not run.may_go("github.com", "/x", "POST")
+    assert ["@ours", "@ours", "@github", "@github POST /**"] == [s for _, s, *_ in run.decisions()]
+
+
+def test_a_group_is_stored_by_its_name(cli: Cli) -> None:
+    """What is in it then is looked up when a run starts."""
+    said(cli, "allow", "@github", "--always")
+    assert ("@github",) == load_settings(Home(cli.home)).network.allow
+    said(cli, "deny", "@github", "--always")
+    network = load_settings(Home(cli.home)).network
+    assert ((), ["deny @github"]) == (network.allow, [*map(str, network.rules)])
+
+
+def test_what_is_no_group_is_refused(cli: Cli, run: LiveRun) -> None:
+    """With those there are; a single request has a single host."""
+    for command in ("allow", "deny"):
+        error = said(cli, command, "@nosuch", code=2)
+        assert "there is no group @nosuch\nhint: there are @crates, @debian, @github" in error
+        assert "--once is for one host" in said(cli, command, "@github", "--once", code=2)
+    assert not run.directory.decisions.exists()
+
+
+@pytest.mark.parametrize(
+    ("host", "what"),
+    [
+        ("169.254.169.254", "is where clouds give a machine its own credentials"),
+        ("169.254.169.254:80", "is where clouds give a machine its own credentials"),
+        ("[fd00:ec2::254]:80", "is where clouds give a machine its own credentials"),
+        ("10.1.2.3:8080", "is on this machine or its network"),
+        ("127.0.0.1:8080", "is on this machine or its network"),
+        ("0.0.0.0", "is on this machine or its network"),
+    ],
+)
+def test_what_an_address_opens_is_told(cli: Cli, run: LiveRun, host: str, what: str) -> None:
+    """It can be allowed, and nobody does so without having read what that is."""
+    assert said(cli, "allow", host).startswith(f"warning: {host} {what}")
+    assert run.may_go(host)
+    assert "warning" not in said(cli, "deny", host)
+
+
+@pytest.mark.parametrize("host", ["1.1.1.1", "[2606:4700::1]", "localhost:5432", "*.a.test"])
+def test_what_opens_nothing_of_ones_own_is_not_warned_of(cli: Cli, run: LiveRun, host: str) -> None:
+    """Nor what says itself where it is."""
+    assert run.directory.root.exists()
+    assert "warning" not in said(cli, "allow", host)
+
+
+@pytest.mark.parametrize("extent", ["run", "always"])
+def test_ports_of_what_is_allowed_and_denied(cli: Cli, run: LiveRun, extent: str) -> None:
+    """Without one: 443 is allowed, and every one is denied, plain http as well."""
+    options = () if extent == "run" else ("--always",)
+    said(cli, "allow", "a.test", *options)
+    assert [True, None, None] == [
+        run.may_go("a.test"),
+        run.may_go("a.test:8443"),
+        run.may_go("a.test", scheme="http"),
+    ]
+    said(cli, "deny", "a.test", *options)
+    for port in ("", ":8443", ":80"):
+        assert run.may_go(f"a.test{port}") is False
+    assert run.may_go("a.test", scheme="http") is False
+    said(cli, "deny", "b.test:443", *options)
+    assert [False, None] == [run.may_go("b.test"), run.may_go("b.test:8443")]
 
 
 # approve
@@ -171,7 +310,11 @@ def test_a_question_that_is_none(cli: Cli, run: LiveRun) -> None:
         assert f"there is no question {number} now" in said(cli, "approve", number, code=1)
     assert "give its ID" in said(cli, "approve", "--once", code=2)
     assert "--json goes without" in said(cli, "approve", "1", "--json", code=2)
-    assert "invalid int value" in said(cli, "approve", "x", code=2)
+    for text in ("x", "1.5", "", "²"):
+        assert (
+            f"moat: {text!r} is no number of a question\nhint: see what waits: moat approve\n"
+            == said(cli, "approve", text, code=2)
+        )
 
 
 def test_at_a_terminal_each_is_asked(cli: Cli, run: LiveRun) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 import pytest
@@ -70,6 +71,70 @@ def test_a_refusal_names_what_was_asked_and_what_came_closest() -> None:
     }.items() <= document.items()
     assert "token" not in json.dumps(document)
     assert "DELETE https://git.example/repos/a%20b: no rule about paths" in document["detail"]
+
+
+def typed(document: dict[str, Any]) -> list[str]:
+    """The command that a refusal names, as a shell takes it apart, without its run."""
+    words = shlex.split(document["allow"])
+    assert ["--run", "0123456789"] == words[-2:]
+    assert document["allow"] in document["detail"]
+    return words[:-2]
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "path"),
+    [
+        ("DELETE", "https://git.example/repos/a%20b?token=x", "/repos/a%20b"),
+        ("GET", "https://git.example/", "/"),
+        ("HEAD", "https://git.example/x", "/x"),
+        ("GET", "https://git.example/a/*/**", "/a/%2A/%2A%2A"),
+        ("GET", "https://git.example/$(id)'&x", "/$(id)'&x"),
+    ],
+)
+def test_what_a_line_refused_is_opened_alone(method: str, url: str, path: str) -> None:
+    """The command allows this request, and no other of the host."""
+    request = ask(url, method)
+    rule = host_rule("git.example", "project", paths=LINES[1:])
+    document = refusal(request, rule)
+    assert ["moat", "allow", "git.example", method, path] == typed(document)
+    assert "allow_next" not in document
+    assert f"put first at git.example in moat.yaml: allow {method} {path}" in document["detail"]
+    line = PathRule.parse(f"allow {method} {path}")
+    narrow = Policy((host_rule("git.example", "live", paths=(line,)), rule))
+    assert narrow.decide(request).allowed
+    assert not narrow.decide(ask("https://git.example/other", method)).allowed
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "headers"),
+    [
+        ("GET", "/a//b", ()),
+        ("GET", "/a;b", ()),
+        ("get", "/a", ()),
+        ("G_T", "/a", ()),
+        ("GET", "/" + "x" * 2000, ()),
+        ("GET", "/a", ((b"X-HTTP-Method-Override", b"DELETE"),)),
+    ],
+)
+def test_where_no_line_can_allow_it_that_is_said(method: str, target: str, headers: Any) -> None:
+    """All of the host is offered then, and not as if it were less."""
+    request = Request(method, ask("https://git.example/").destination, target, headers)
+    document = refusal(request, host_rule("git.example", "project", paths=LINES))
+    assert ["moat", "allow", "git.example"] == typed(document)
+    assert "No rule about paths can allow it; all of git.example would: " in document["detail"]
+
+
+@pytest.mark.parametrize(
+    ("source", "where"),
+    [("settings", "config.yaml"), ("file", "the file of --policy"), ("grant", None)],
+)
+def test_a_line_is_written_where_the_others_are(source: Any, where: str | None) -> None:
+    """Also where one of this run stands before them."""
+    rule = host_rule("git.example", source, paths=LINES)
+    for rules in ((rule,), (host_rule("git.example", "live", paths=LINES), rule)):
+        detail = refusal(ask("https://git.example/x"), *rules)["detail"]
+        assert detail.endswith("--run 0123456789" if where is None else "allow POST /x")
+        assert where is None or f"or for others put first at git.example in {where}: " in detail
 
 
 def test_a_line_that_denied_is_named() -> None:

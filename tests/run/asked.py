@@ -10,8 +10,8 @@ from typing import Any
 
 from moat.core.hosts import Destination
 from moat.engine.messages import Request
-from moat.engine.policy import Mode, Policy
-from moat.engine.rules import host_rule
+from moat.engine.policy import Mode, Policy, Verdict
+from moat.engine.rules import PathRule, Rule, host_rule
 from moat.engine.session import RunSession
 from moat.run.asking import Asker
 from moat.run.deciding import Decision
@@ -40,10 +40,20 @@ class Run:
     async def decide(self, host: str, target: str = "/", method: str = "GET") -> bool:
         """Whether a request may go."""
         request = Request(method, Destination.parse("https", host), target, ())
-        verdict = self.session.policy.decide(request)
+        verdict = self.verdict(host, target, method)
         if verdict.action != "ask":
             return verdict.allowed
         return await self.asker.ask(request, verdict)
+
+    def verdict(self, host: str, target: str = "/", method: str = "GET") -> Verdict:
+        """What policy says of a request."""
+        request = Request(method, Destination.parse("https", host), target, ())
+        return self.session.policy.decide(request)
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Those that hold."""
+        return self.session.policy.rules
 
     def starts(self, host: str, target: str = "/", method: str = "GET") -> asyncio.Task[bool]:
         """A request that begins to wait."""
@@ -56,9 +66,10 @@ class Run:
         lines = map(json.loads, self.file.read_text().splitlines())
         return [(x["action"], x["subject"], x["extent"], x["by"]) for x in lines]
 
-    def do(self, action: Any, host: str, extent: Any = "run") -> int:
+    def do(self, action: Any, host: str, extent: Any = "run", line: str | None = None) -> int:
         """Decide for the run."""
-        return self.asker.decide(Decision.about(host, action, extent, "me"))
+        parsed = None if line is None else PathRule.parse(f"{action} {line}")
+        return self.asker.decide(Decision.about(host, action, extent, "me", parsed))
 
 
 def play(story: Callable[[], Awaitable[None]]) -> None:

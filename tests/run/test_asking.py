@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from moat.engine.policy import Mode
+from moat.engine.rules import PathRule
 from moat.errors import MoatError, RecordError
 from moat.run.deciding import MAX_ONCE, Decision
 from run.asked import Run, play, settled
@@ -213,6 +214,114 @@ def test_the_next_request_can_be_let_through(make: Make, mode: Mode) -> None:
             ("allow", "a.test", "once", "me"),
             ("allow", "GET https://a.test", "once", "moat allow a.test --once"),
         ] == run.written()[:2]
+
+    play(story)
+
+
+def test_while_one_is_let_through_others_are_denied_as_ever(make: Make) -> None:
+    """Their refusal speaks of the policy there is, and nothing of it was asked."""
+
+    async def story() -> None:
+        run = make(mode="strict")
+        run.asker.allow_once(Decision.about("a.test", "allow", "once", "me"))
+        for _ in range(2):
+            other = run.verdict("b.test")
+            assert ("deny", "deny by default") == (other.action, other.rule_name)
+        assert "ask" == run.verdict("a.test").action
+        assert await run.decide("a.test")
+        assert "deny by default" == run.verdict("a.test").rule_name
+
+    play(story)
+
+
+def test_some_requests_are_allowed_and_denied(make: Make) -> None:
+    """What waits and is meant is settled; the rest of the host is as it was."""
+
+    async def story() -> None:
+        run = make("allow a.test")
+        run.do("deny", "a.test", line="DELETE /**")
+        assert [False, True] == [
+            await run.decide("a.test", "/x", "DELETE"),
+            await run.decide("a.test", "/x", "GET"),
+        ]
+        run.do("allow", "a.test", line="DELETE /mine/*")
+        assert await run.decide("a.test", "/mine/x", "DELETE")
+        assert not await run.decide("a.test", "/x", "DELETE")
+        waits = run.starts("b.test", "/x"), run.starts("c.test", "/x")
+        await settled()
+        assert 1 == run.do("allow", "b.test", line="GET /x")
+        assert [True, None] == await settled(*waits)
+        waits[1].cancel()
+        assert [
+            ("deny", "a.test DELETE /**", "run", "me"),
+            ("allow", "a.test DELETE /mine/*", "run", "me"),
+            ("allow", "b.test GET /x", "run", "me"),
+        ] == run.written()
+
+    play(story)
+
+
+def test_a_denial_of_requests_is_for_every_port(make: Make) -> None:
+    """As one of a host is; with a port, for that one."""
+
+    async def story() -> None:
+        run = make("allow a.test", "allow a.test:8443", mode="strict")
+        run.do("deny", "a.test:443", line="GET /x")
+        assert [False, True] == [await run.decide(f"a.test{p}", "/x") for p in ("", ":8443")]
+        run.do("deny", "a.test", line="GET /y")
+        assert [False, False] == [await run.decide(f"a.test{p}", "/y") for p in ("", ":8443")]
+        assert [True, True] == [await run.decide(f"a.test{p}", "/z") for p in ("", ":8443")]
+
+    play(story)
+
+
+def test_a_line_that_would_change_nothing_is_refused(make: Make) -> None:
+    """And nothing is written down."""
+
+    async def story() -> None:
+        run = make("allow a.test", mode="strict")
+        with pytest.raises(MoatError, match="is allowed already"):
+            run.do("allow", "a.test", line="GET /x")
+        with pytest.raises(MoatError, match=r"nothing is allowed at b\.test") as caught:
+            run.do("deny", "b.test", line="GET /x")
+        assert "to deny all of it: moat deny b.test" == caught.value.hint
+        assert ([], ["a.test"]) == (run.written(), [r.pattern.host for r in run.rules])
+
+    play(story)
+
+
+def test_one_request_of_some_can_be_let_through(make: Make) -> None:
+    """The next that the line speaks of, or the oldest that waits."""
+
+    async def story() -> None:
+        run = make(mode="strict")
+        once = Decision.about("a.test", "allow", "once", "me", PathRule.parse("allow GET /x"))
+        assert not run.asker.allow_once(once)
+        assert not await run.decide("a.test", "/y")
+        assert await run.decide("a.test", "/x")
+        assert not await run.decide("a.test", "/x")
+        assert "moat allow a.test GET /x --once" == run.written()[-1][-1]
+        run = make("allow b.test", mode="strict")
+        run.do("deny", "b.test", line="PUT /**")
+        put = Decision.about("b.test", "allow", "once", "me", PathRule.parse("allow PUT /x"))
+        with pytest.raises(MoatError, match="a rule decides about its paths, every time") as caught:
+            run.asker.allow_once(put)
+        assert "moat allow b.test PUT /x" in str(caught.value.hint)
+
+    play(story)
+
+
+def test_what_waits_and_is_meant_is_refused_once(make: Make) -> None:
+    """Of a host, the requests that the line speaks of."""
+
+    async def story() -> None:
+        run = make()
+        waits = run.starts("a.test", "/x"), run.starts("a.test", "/y")
+        await settled()
+        line = PathRule.parse("deny GET /X/")
+        assert 1 == run.asker.deny_once(Decision.about("a.test", "deny", "once", "me", line))
+        assert [False, None] == await settled(*waits)
+        waits[1].cancel()
 
     play(story)
 

@@ -82,6 +82,42 @@ def test_a_host_is_allowed_and_denied(tmp_path: Path, extent: str) -> None:
     play(story)
 
 
+@pytest.mark.parametrize("action", ["allow", "deny"])
+def test_a_group_is_allowed_and_denied(tmp_path: Path, action: str) -> None:
+    """All of its hosts at once, with one line of what was decided; a denial is of every port."""
+
+    async def story() -> None:
+        told = Told(tmp_path)
+        tasks = told.run.starts("a.test"), told.run.starts("x.b.test:81"), told.run.starts("c.test")
+        await settled()
+        hosts = ["a.test", "*.b.test:81"]
+        assert 2 == told(action, host="@ours", group="ours", hosts=hosts)["settled"]
+        allowed = action == "allow"
+        assert [allowed, allowed, None] == await settled(*tasks)
+        tasks[2].cancel()
+        other_port = told.run.verdict("a.test:99")
+        assert ("ask" if allowed else "deny") == other_port.action
+        assert [(action, "@ours", "run", "me")] == told.run.written()
+        assert {"said during the run, @ours"} == {rule.origin for rule in told.run.rules}
+
+    play(story)
+
+
+def test_some_requests_are_allowed(tmp_path: Path) -> None:
+    """As a line about them says; of a host, and of a group."""
+
+    async def story() -> None:
+        told = Told(tmp_path, mode="strict")
+        told("allow", host="a.test", line="GET /x/**")
+        told("allow", host="@ours", group="ours", hosts=["b.test"], line="* /y")
+        assert told.run.verdict("a.test", "/x/1").allowed
+        assert not told.run.verdict("a.test", "/y").allowed
+        assert told.run.verdict("b.test", "/y", "PUT").allowed
+        assert ["a.test GET /x/**", "@ours * /y"] == [s for _, s, _, _ in told.run.written()]
+
+    play(story)
+
+
 @pytest.mark.parametrize(
     ("command", "why"),
     [
@@ -98,6 +134,19 @@ def test_a_host_is_allowed_and_denied(tmp_path: Path, extent: str) -> None:
         (
             {"do": "deny", "extent": "ever", "host": "a.test", "by": "x"},
             "one of: once, run, always",
+        ),
+        ({"do": "allow", "extent": "run", "host": "a", "by": "x", "line": "/x"}, "a METHOD or *"),
+        ({"do": "allow", "extent": "run", "host": "a", "by": "x", "line": 7}, "no line"),
+        ({"do": "allow", "extent": "run", "by": "x", "group": "g"}, "no hosts of the group"),
+        (
+            {"do": "allow", "extent": "run", "by": "x", "group": "g", "hosts": []},
+            "no hosts of the group",
+        ),
+        ({"do": "allow", "extent": "run", "by": "x", "group": "g", "hosts": [7]}, "no host"),
+        ({"do": "deny", "extent": "run", "by": "x", "group": "g", "hosts": ["*"]}, "a star stands"),
+        (
+            {"do": "allow", "extent": "once", "by": "x", "group": "g", "hosts": ["a.test"]},
+            "not for one request",
         ),
         ({"do": "answer"}, "number of the question"),
         ({"do": "answer", "id": "1"}, "number of the question"),

@@ -6,7 +6,6 @@ import pytest
 
 from moat.core.hosts import Destination
 from moat.engine.messages import Request
-from moat.engine.rules import host_rule
 from moat.run.deciding import MAX_QUESTIONS, MAX_WAITING, Decision, Waiting, shown
 
 
@@ -81,17 +80,17 @@ def test_an_answer_is_about_this_port_alone() -> None:
     """Also a refusal, which without a port would be about all."""
     waiting = Waiting()
     waiting.add(to("https://a.test"))
-    rule = waiting.questions()[0].decision("deny", "run", "me").rule
+    rule = waiting.questions()[0].decision("deny", "run", "me").rules[0]
     assert rule.covers(Destination("https", "a.test", 443))
     assert not rule.covers(Destination("https", "a.test", 8443))
-    typed = Decision.about("a.test", "deny", "run", "me").rule
+    typed = Decision.about("a.test", "deny", "run", "me").rules[0]
     assert typed.covers(Destination("https", "a.test", 8443))
 
 
 def test_a_permission_is_for_one_request() -> None:
     """Whichever comes first that it means; it is gone then."""
     waiting = Waiting()
-    waiting.permit_once(host_rule("*.a.test", "live"))
+    waiting.permit_once(Decision.about("*.a.test", "allow", "once", "me"))
     assert waiting.use_permission(to("https://a.test")) is None
     assert waiting.use_permission(to("http://x.a.test:443")) is None
     assert waiting.use_permission(to("https://x.a.test")) is not None

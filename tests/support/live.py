@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from moat.core.hosts import Destination
+from moat.core.hosts import Destination, Scheme
 from moat.engine.messages import Request
 from moat.engine.policy import Mode, Policy
 from moat.engine.session import RunSession
@@ -89,8 +89,10 @@ class LiveRun:
 
         self._do(begin())
 
-    async def _decide(self, host: str) -> bool:
-        request = Request("GET", Destination.parse("https", host), "/", ())
+    async def _decide(
+        self, host: str, target: str = "/", method: str = "GET", scheme: Scheme = "https"
+    ) -> bool:
+        request = Request(method, Destination.parse(scheme, host), target, ())
         verdict = self.handed.session.policy.decide(request)
         return verdict.allowed or (
             verdict.action == "ask" and await self.asker.ask(request, verdict)
@@ -105,9 +107,17 @@ class LiveRun:
 
         return self._do(look())
 
-    def may_go(self, host: str) -> bool | None:
+    def may_go(
+        self, host: str, target: str = "/", method: str = "GET", *, scheme: Scheme = "https"
+    ) -> bool | None:
         """What becomes of a request now; None if it would wait."""
-        self.asks(host)
+
+        async def begin() -> None:
+            deciding = self._decide(host, target, method, scheme)
+            self._tasks.append(asyncio.create_task(deciding))
+            await asyncio.sleep(0)
+
+        self._do(begin())
         return self.answers()[-1]
 
     def decisions(self) -> list[tuple[str, str, str, str]]:

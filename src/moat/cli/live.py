@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moat.cli.options import Context, Parser, open_context
-from moat.cli.output import say
+from moat.cli.output import say, warn
 from moat.core.hosts import HostPattern
 from moat.errors import MoatError, UsageError
 from moat.run.command_socket import tell
@@ -22,30 +24,100 @@ _ONCE = {
 _DONE = {"allow": "allowed", "deny": "denied"}
 
 
+@dataclass(frozen=True, slots=True)
+class _Typed:
+    """What is to be allowed or denied: a host or @GROUP; of it, with `line`, some requests."""
+
+    host: str
+    line: str | None = None
+
+    @property
+    def group(self) -> str | None:
+        return self.host[1:] if self.host.startswith("@") else None
+
+    def __str__(self) -> str:
+        return self.host if self.line is None else f"{self.host} {self.line}"
+
+
 def change(action: str, description: str, epilog: str, arguments: list[str]) -> int:
-    """Allow or deny a host as it was typed."""
-    parser = Parser(action, description, epilog=epilog)
-    parser.add_argument("host", metavar="HOST[:PORT]", help="a host, or *.DOMAIN")
-    add_run(parser)
-    add_extent(parser, request=_ONCE[action])
-    args = parser.parse_args(arguments)
-    _check(args.host)
-    extent = extent_of(args)
+    """Allow or deny a host, or some requests to it, as it was typed."""
+    typed, run, extent = _parse(action, description, epilog, arguments)
     context = open_context()
-    record = _find_run(context, args.run, needed=extent != "always")
+    record = _find_run(context, run, needed=extent != "always")
+    command: dict[str, Any] = {"do": action, "host": typed.host, "line": typed.line}
+    if typed.group is not None:
+        command |= {"group": typed.group, "hosts": _hosts_of(context, typed.group)}
+    if action == "allow" and (told := _what_it_opens(typed.host)):
+        warn(told)
     stored = None
     if extent == "always":
-        stored = _store(context, action, args.host)
+        stored = _store(context, action, typed.host)
     if record is None:
-        say(f"no run is live; {_told(action, args.host, extent, stored)}")
+        say(f"no run is live; {_told(action, typed, extent, stored)}")
         return 0
-    command = {"do": action, "host": args.host, "extent": extent, "by": f"moat {action}"}
+    command |= {"extent": extent, "by": f"moat {action}"}
     try:
         reply = tell(RunDirectory(context.home.runs, record.run).root, command)
     except MoatError as error:
         raise failed(error, extent) from None
-    say(f"run {record.run}: {_told(action, args.host, extent, stored)}{_settled(reply)}")
+    say(f"run {record.run}: {_told(action, typed, extent, stored)}{_settled(reply)}")
     return 0
+
+
+def _parse(
+    action: str, description: str, epilog: str, arguments: list[str]
+) -> tuple[_Typed, str | None, Extent]:
+    """What, in which run, how far. Raises UsageError."""
+    parser = Parser(
+        action,
+        description,
+        usage=f"moat {action} [--run RUN] [--once | --always] HOST[:PORT] [METHOD /PATH]",
+        epilog=epilog,
+    )
+    parser.add_argument("host", metavar="HOST[:PORT]", help="a host, *.DOMAIN, or a @GROUP of them")
+    parser.add_argument("method", nargs="?", metavar="METHOD", help="only such requests, or *")
+    parser.add_argument(
+        "path", nargs="?", metavar="/PATH", help="only at this path; * and ** as in moat.yaml"
+    )
+    add_run(parser)
+    add_extent(parser, request=_ONCE[action])
+    args = parser.parse_intermixed_args(arguments)
+    extent = extent_of(args)
+    typed = _Typed(args.host, _line(parser, args.method, args.path))
+    if typed.group is None:
+        _check(args.host)
+    elif extent == "once":
+        parser.error(f"--once is for one host, and {typed.host} is a group")
+    if typed.line is not None and extent == "always":
+        raise UsageError(
+            "--always is for a host as a whole",
+            hint="write it into config.yaml, below network: "
+            f'rules: [{{host: "{typed.host}", rules: ["{action} {typed.line}"]}}]',
+        )
+    return typed, args.run, extent
+
+
+def _line(parser: Parser, method: str | None, path: str | None) -> str | None:
+    """The requests that are meant, as a line about them has them. Raises UsageError."""
+    if method is None:
+        return None
+    if path is None:
+        parser.error(f"METHOD and /PATH go together, and there is only {method!r}")
+    from moat.core.methods import METHODS, meant_method
+    from moat.engine.rules import PathRule
+
+    if meant := meant_method(method):
+        raise UsageError(f"there is no method {method!r}", hint=f"did you mean {meant}?")
+    try:
+        line = PathRule.parse(f"allow {method} {path}")
+    except ValueError as error:
+        raise UsageError(
+            str(error).removeprefix(f"{f'allow {method} {path}'!r}: "),
+            hint=f"write a method and a path, such as: {parser.prog} api.example.com GET '/v1/**'",
+        ) from None
+    if line.method not in (*METHODS, "*"):
+        warn(f"{line.method} is no method that Moat knows; it is taken as it stands")
+    return f"{line.method} {line.path}"
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
@@ -94,8 +166,24 @@ def _check(host: str) -> None:
         HostPattern.parse(host)
     except ValueError as error:
         raise UsageError(
-            str(error), hint="write HOST, HOST:PORT or *.DOMAIN, such as github.com"
+            str(error),
+            hint="write HOST, HOST:PORT or *.DOMAIN, such as github.com, or a @GROUP; for some "
+            "requests alone a method and a path behind it",
         ) from None
+
+
+def _hosts_of(context: Context, group: str) -> list[str]:
+    """The hosts of a group. Raises UsageError or ToolError."""
+    from moat.cli.network import find_groups
+
+    found = find_groups(context.home, context.settings, Path.cwd()).find(group)
+    return [str(pattern) for pattern in found.hosts]
+
+
+def _what_it_opens(host: str) -> str | None:
+    from moat.cli.inside import what_it_opens
+
+    return what_it_opens(host)
 
 
 def _find_run(context: Context, given: str | None, *, needed: bool) -> RunRecord | None:
@@ -106,9 +194,9 @@ def _find_run(context: Context, given: str | None, *, needed: bool) -> RunRecord
     return get_live_run(runs, given)
 
 
-def _told(action: str, host: str, extent: str, stored: str | None) -> str:
+def _told(action: str, typed: _Typed, extent: str, stored: str | None) -> str:
     how = {"once": "for one request", "run": "for this run", "always": "always"}[extent]
-    return f"{host} is {_DONE[action]} {how}" + (f" ({stored})" if stored else "")
+    return f"{typed} is {_DONE[action]} {how}" + (f" ({stored})" if stored else "")
 
 
 def _settled(reply: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from moat.cli.asked import Asked
 from moat.cli.options import Context
-from moat.cli.output import say
+from moat.cli.output import say, warn
 from moat.cli.project import Opened
 from moat.config.network import NetworkRule
 from moat.config.paths import Home
@@ -27,6 +27,7 @@ def wanted_network(
     context: Context, asked: Asked, opened: Opened | None, workspace: Path
 ) -> NetworkWanted:
     """All that was said of the network. Raises MoatError for a group that cannot be looked up."""
+    _tell_what_opens(asked.allow)
     settings = context.settings.network
     project = opened.project.network if opened else None
     rules = project.rules if project else ()
@@ -62,6 +63,7 @@ def network_alone(
 ) -> NetworkWanted:
     """All that was said of the network of a proxy without a box: by options, a file that one of
     them names, and settings. Raises MoatError for a group that cannot be looked up."""
+    _tell_what_opens(allow)
     settings = context.settings.network
     own = (*settings.rules, *file.rules, *map(NetworkRule, (*settings.allow, *allow)))
     groups = _look_up(context, None, None, own, ())
@@ -74,6 +76,15 @@ def network_alone(
         settings_allow=settings.allow,
         groups={name: group.hosts for name, group in groups.items()},
     )
+
+
+def _tell_what_opens(allow: Iterable[str]) -> None:
+    """What was typed may be an address that opens more than its look."""
+    if allow:
+        from moat.cli.inside import what_it_opens
+
+        for told in filter(None, map(what_it_opens, allow)):
+            warn(told)
 
 
 def find_groups(home: Home, settings: Settings, workspace: Path | None) -> Groups:

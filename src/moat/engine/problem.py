@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass, replace
 from typing import Any
 
-from moat.core.hosts import HostPattern
+from moat.core.hosts import Destination, HostPattern
 from moat.core.redact import printable
 from moat.engine.accept import prefers_text
 from moat.engine.messages import Request
-from moat.engine.policy import Verdict
+from moat.engine.policy import Policy, Verdict
+from moat.engine.rules import PathRule, Rule, Source
 from moat.engine.session import RunSession
 
 TYPE_PREFIX = "urn:moat:problem:"
 # Of a path that is repeated to whoever asked for it.
 _SHOWN = 500
+# Where rules about paths can be written that hold for other runs as well.
+_FILES: dict[Source, str] = {
+    "settings": "config.yaml",
+    "project": "moat.yaml",
+    "file": "the file of --policy",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +98,38 @@ def _cures(
     # The pattern of the destination, as it is written: 443 goes without saying, 80 does not.
     pattern = HostPattern(destination.host, destination.port)
     now = f"moat allow {pattern} --run {session.run}"
-    if verdict.rule is not None and verdict.rule.source == "settings":
+    next_time = _rule_of_the_next_run(session, destination)
+    if verdict.rule is not None and verdict.rule.paths and verdict.rule.covers(destination):
+        line = _line_for(request, pattern)
+        if line is None:
+            return now, None, f"No rule about paths can allow it; all of {pattern} would: {now}"
+        words = shlex.join((line.method, str(line.path)))
+        now = f"moat allow {pattern} {words} --run {session.run}"
+        said = f"To allow it in this run, the person can type: {now}"
+        if next_time is not None and next_time.source in _FILES:
+            said += f", or for others put first at {pattern} in {_FILES[next_time.source]}: {line}"
+        return now, None, said
+    if next_time is not None and next_time.source == "settings":
         # Options do not come before what the person has laid down for every run.
         return now, None, f"To allow it in this run, the person can type: {now}"
     later = f"{session.command} --allow-host {pattern}"
     return now, later, f"To allow it, the person can type: {now}, or for another run: {later}"
+
+
+def _rule_of_the_next_run(session: RunSession, destination: Destination) -> Rule | None:
+    """The rule that keeps a destination closed, or a part of it, beyond what was said in this run;
+    None where none does."""
+    rules = (rule for rule in session.policy.rules if rule.source != "live")
+    rule = next((rule for rule in rules if rule.covers(destination)), None)
+    return rule if rule is not None and (rule.action == "deny" or rule.paths) else None
+
+
+def _line_for(request: Request, pattern: HostPattern) -> PathRule | None:
+    """The line about requests that allows this one and no other path; None where none can."""
+    path = request.target.partition("?")[0].replace("*", "%2A")  # it stands for itself
+    try:
+        line = PathRule.parse(f"allow {request.method} {path}")
+    except ValueError:
+        return None
+    allowed = Policy((Rule(pattern, "live", paths=(line,)),)).decide(request).allowed
+    return line if allowed else None

@@ -7,6 +7,7 @@ told by `watch` when they have changed, and calls `answer`.
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -17,7 +18,15 @@ from moat.engine.policy import Policy, Verdict
 from moat.engine.rules import Action
 from moat.errors import MoatError, RecordError
 from moat.proxy.interface import Handed
-from moat.run.deciding import MAX_ONCE, Decision, Extent, Question, Waiting, shown
+from moat.run.deciding import (
+    MAX_ONCE,
+    Decision,
+    Extent,
+    OncePolicy,
+    Question,
+    Waiting,
+    shown,
+)
 from moat.run.decisions import Decisions
 
 # Seconds a request waits for an answer, after which it is refused.
@@ -54,9 +63,9 @@ class Asker:
 
     async def ask(self, request: Request, verdict: Verdict) -> bool:  # noqa: ARG002  # a Protocol's
         """Whether a request may go that the policy leaves open: wait until somebody has said."""
-        if rule := self._waiting.use_permission(request):
+        if permission := self._waiting.use_permission(request):
             self._set_policy(self._handed.session.policy)
-            return self._may_go(request, f"moat allow {rule.pattern} --once")
+            return self._may_go(request, f"moat allow {permission.words} --once")
         number = self._waiting.add(request) if self._asks else None
         if number is None:
             return False
@@ -123,10 +132,17 @@ class Asker:
     def decide(self, decision: Decision) -> int:
         """Change the policy of the run; how many waiting requests that has settled.
 
-        Raises RecordError for a permission that cannot be written down.
+        Raises RecordError for a permission that cannot be written down, MoatError for what would
+        change nothing.
         """
+        before = self._handed.session.policy
+        rules = decision.rules_before(before.rules, self._mode)
+        if not rules:
+            raise _changes_nothing(decision)
         self._write_decision(decision)
-        policy = self._handed.session.policy.with_rule(decision.rule)
+        policy = Policy(before.rules, self._mode)
+        for rule in reversed(rules):
+            policy = policy.with_rule(rule)
         self._set_policy(policy)
         settled = 0
         for number, request in self._waiting.requests():
@@ -143,18 +159,18 @@ class Asker:
 
         True if one has waited. Raises MoatError, also where it would change nothing.
         """
-        for number in self._waiting.meant_by(decision.rule):
+        for number in self._waiting.meant_by(decision):
             self._let_go(number, decision.by)
             return True
         self._check_once(decision)
         self._write_decision(decision)
-        self._waiting.permit_once(decision.rule)
+        self._waiting.permit_once(decision)
         self._set_policy(self._handed.session.policy)
         return False
 
     def _check_once(self, decision: Decision) -> None:
-        pattern = decision.rule.pattern
-        in_the_run = f"moat allow {pattern}"
+        pattern = decision.rules[0].pattern
+        in_the_run = f"moat allow {decision.words}"
         if self._waiting.permissions >= MAX_ONCE:
             raise MoatError(
                 "too many permissions for one request wait to be used already",
@@ -164,21 +180,22 @@ class Asker:
             return
         place = Destination("https", pattern.host, pattern.port)
         verdict = self._handed.session.policy.decide(Request("GET", place, "/", ()))
-        if verdict.allowed:
+        if verdict.allowed and verdict.path is None:
             raise MoatError(f"{pattern} is allowed already: {verdict.rule_name}")
         if verdict.rule is not None:
+            decides = "denies it" if verdict.rule.action == "deny" else "decides about its paths"
             raise MoatError(
-                f"a rule denies it, every time: {verdict.rule_name}",
+                f"a rule {decides}, every time: {verdict.rule}",
                 hint=f"to overrule that for the run: {in_the_run}",
             )
 
     def deny_once(self, decision: Decision) -> int:
         """Refuse what waits and is meant; how many. Raises MoatError if nothing is."""
-        numbers = [*self._waiting.meant_by(decision.rule)]
+        numbers = [*self._waiting.meant_by(decision)]
         if not numbers:
             raise MoatError(
-                f"nothing waits for {decision.rule.pattern}",
-                hint=f"to refuse it in this run: moat deny {decision.rule.pattern}",
+                f"nothing waits for {decision.subject}",
+                hint=f"to refuse it in this run: moat deny {decision.words}",
             )
         for number in numbers:
             self._settle(number, may_go=False)
@@ -187,10 +204,13 @@ class Asker:
 
     def _set_policy(self, policy: Policy) -> None:
         """Let it hold from now on: as it is meant, or so that a permission can be used."""
-        mode = "ask" if self._waiting.permissions and self._mode == "strict" else self._mode
-        session = self._handed.session
-        if policy is not session.policy or policy.mode != mode:
-            self._handed.session = replace(session, policy=replace(policy, mode=mode))
+        rules, session = policy.rules, self._handed.session
+        if self._waiting.permissions and self._mode == "strict":
+            policy = OncePolicy(rules, "ask", permits=self._waiting.permits)
+        elif policy.mode != self._mode:
+            policy = Policy(rules, self._mode)
+        if policy is not session.policy:
+            self._handed.session = replace(session, policy=policy)
 
     def _let_go(self, number: int, by: str) -> None:
         request = dict(self._waiting.requests())[number]
@@ -208,11 +228,7 @@ class Asker:
             changed()
 
     def _write_decision(self, decision: Decision) -> None:
-        rule = decision.rule
-        host = str(rule.pattern)
-        if rule.action == "deny" and not rule.every_port and rule.pattern.port == 443:
-            host += ":443"  # without, it would mean every port
-        self._write(rule.action, host, decision.extent, decision.by)
+        self._write(decision.action, decision.subject, decision.extent, decision.by)
 
     def _write(self, action: Action, subject: str, extent: Extent, by: str) -> None:
         """Write it down. Raises RecordError for a permission: a refusal holds in any case."""
@@ -222,6 +238,17 @@ class Asker:
             if action == "allow":
                 raise
             log.get(__name__).error("%s", error)
+
+
+def _changes_nothing(decision: Decision) -> MoatError:
+    if decision.action == "allow":
+        return MoatError(
+            f"what {decision.subject} is about is allowed already", hint="see why: moat trace"
+        )
+    return MoatError(
+        f"nothing is allowed at {decision.host} that {decision.subject} would deny",
+        hint=f"to deny all of it: moat deny {shlex.quote(decision.host)}",
+    )
 
 
 def _named(request: Request) -> str:

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar, get_args
 
-from moat.engine.rules import Action
+from moat.engine.rules import Action, PathRule
 from moat.errors import MoatError
 from moat.run.asking import Asker
 from moat.run.deciding import Decision, Extent, Question
 
 T = TypeVar("T", bound=str)
+
+_LONGEST_LINE = 1200  # a method, and the longest path of a rule
+_MOST_HOSTS = 256
 
 
 class NotUnderstood(MoatError):
@@ -84,16 +87,30 @@ def as_data(question: Question) -> dict[str, Any]:
 
 
 def _decision(action: Action, command: Mapping[str, Any]) -> Decision:
+    """About a host, or the hosts of a group that this machine has looked up; with `line`, about
+    some requests to them, as in "GET /x"."""
     extent: Extent = _word(command, "extent", get_args(Extent))
+    by = _text(command, "by")
     try:
-        return Decision.about(_text(command, "host"), action, extent, _text(command, "by"))
+        line = None
+        if command.get("line") is not None:
+            line = PathRule.parse(f"{action} {_text(command, 'line', limit=_LONGEST_LINE)}")
+        if command.get("group") is None:
+            return Decision.about(_text(command, "host"), action, extent, by, line)
+        if extent == "once":
+            raise NotUnderstood("a group of hosts is for the run, and not for one request")
+        hosts = command.get("hosts")
+        if not isinstance(hosts, list) or not 0 < len(hosts) <= _MOST_HOSTS:
+            raise NotUnderstood("the command says no hosts of the group")
+        named = [_text({"host": host}, "host") for host in hosts]
+        return Decision.about_group(_text(command, "group"), named, action, extent, by, line)
     except ValueError as error:
         raise NotUnderstood(str(error)) from None
 
 
-def _text(command: Mapping[str, Any], name: str) -> str:
+def _text(command: Mapping[str, Any], name: str, *, limit: int = 300) -> str:
     text = command.get(name)
-    if not isinstance(text, str) or not 0 < len(text) <= 300:
+    if not isinstance(text, str) or not 0 < len(text) <= limit:
         raise NotUnderstood(f"the command says no {name}")
     return text
 

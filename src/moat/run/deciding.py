@@ -7,15 +7,18 @@ meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import shlex
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from moat.core import redact
 from moat.core.addresses import is_public
 from moat.core.hosts import Destination, HostPattern, format_host_port, is_address
 from moat.engine.messages import Request
-from moat.engine.rules import Action, Rule, host_rule
+from moat.engine.policy import Mode, Policy, Verdict
+from moat.engine.rules import Action, PathRule, Rule, host_rule
+from moat.run.lines import rules_with_line, speaks_of
 
 Extent = Literal["once", "run", "always"]
 
@@ -28,16 +31,103 @@ MAX_ONCE = 32
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What somebody decided for a run: `by` says who, as in "moat allow"."""
+    """What somebody decided for a run: `by` says who, as in "moat allow".
 
-    rule: Rule
+    `rules` are about hosts: one, or those of `group`. With `line` it is about the requests to them
+    that the line speaks of, and about no others.
+    """
+
+    action: Action
+    rules: tuple[Rule, ...]
     extent: Extent
     by: str
+    line: PathRule | None = None
+    group: str | None = None
 
     @classmethod
-    def about(cls, host: str, action: Action, extent: Extent, by: str) -> Decision:
+    def about(
+        cls, host: str, action: Action, extent: Extent, by: str, line: PathRule | None = None
+    ) -> Decision:
         """About a host as a person writes it. Raises ValueError."""
-        return cls(host_rule(host, "live", action), extent, by)
+        return cls(action, (host_rule(host, "live", action),), extent, by, line)
+
+    @classmethod
+    def about_group(
+        cls,
+        group: str,
+        hosts: Iterable[str],
+        action: Action,
+        extent: Extent,
+        by: str,
+        line: PathRule | None = None,
+    ) -> Decision:
+        """About the hosts of a group, as HostPattern writes them. Raises ValueError."""
+        denies = action == "deny"
+        rules = tuple(
+            Rule(HostPattern.parse(host), "live", action, every_port=denies, group=group)
+            for host in dict.fromkeys(hosts)
+        )
+        return cls(action, rules, extent, by, line, group)
+
+    @property
+    def host(self) -> str:
+        """The host or group, as a person writes it."""
+        if self.group is not None:
+            return f"@{self.group}"
+        rule = self.rules[0]
+        host = str(rule.pattern)
+        # A denial without a port would be of every port.
+        bare = rule.action == "deny" and not rule.every_port and rule.pattern.port == 443
+        return f"{host}:443" if bare else host
+
+    @property
+    def subject(self) -> str:
+        """All it is about, as it is written down."""
+        return (
+            self.host if self.line is None else f"{self.host} {self.line.method} {self.line.path}"
+        )
+
+    @property
+    def words(self) -> str:
+        """The same, as it is typed in a shell."""
+        if self.line is None:
+            return shlex.quote(self.host)
+        return shlex.join((self.host, self.line.method, str(self.line.path)))
+
+    def means(self, request: Request) -> bool:
+        """Whether a request is this decision's to decide."""
+        if self.line is not None:
+            return speaks_of(self.rules, self.line, request)
+        return any(rule.covers(request.destination) for rule in self.rules)
+
+    def rules_before(self, rules: tuple[Rule, ...], mode: Mode) -> tuple[Rule, ...]:
+        """What comes before the rules there are; none where that would change nothing."""
+        if self.line is None:
+            return self.rules
+        found: list[Rule] = []
+        for rule in self.rules:
+            ports = {rule.pattern.port}
+            if rule.every_port:
+                ports |= {other.pattern.port for other in rules}
+            for port in sorted(ports):
+                pattern = replace(rule.pattern, port=port)
+                found += rules_with_line(rules, mode, pattern, self.line)
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class OncePolicy(Policy):
+    """A strict policy while somebody may come to use a permission for one request: what `permits`
+    says is one is asked about, and all else is denied as ever."""
+
+    permits: Callable[[Request], bool] = lambda _: False
+
+    def decide(self, request: Request) -> Verdict:
+        """Judge one request."""
+        verdict = Policy.decide(self, request)
+        if verdict.action != "ask" or self.permits(request):
+            return verdict
+        return replace(verdict, action="deny")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +164,7 @@ class Waiting:
 
     def __init__(self) -> None:
         self._requests: dict[int, Request] = {}
-        self._once: list[Rule] = []
+        self._once: list[Decision] = []
         self._last = 0
 
     def add(self, request: Request) -> int | None:
@@ -110,25 +200,29 @@ class Waiting:
             )
         return tuple(found.values())
 
-    def meant_by(self, rule: Rule) -> Iterator[int]:
-        """The numbers of the requests that are a rule's to decide, the oldest first."""
-        return (n for n, request in self.requests() if rule.covers(request.destination))
+    def meant_by(self, decision: Decision) -> Iterator[int]:
+        """The numbers of the requests that are a decision's to decide, the oldest first."""
+        return (number for number, request in self.requests() if decision.means(request))
 
     @property
     def permissions(self) -> int:
         """How many permissions for one request nobody has used yet."""
         return len(self._once)
 
-    def permit_once(self, rule: Rule) -> None:
-        """Let one more request through that is the rule's to decide."""
-        self._once.append(rule)
+    def permit_once(self, decision: Decision) -> None:
+        """Let one more request through that is the decision's to decide."""
+        self._once.append(decision)
 
-    def use_permission(self, request: Request) -> Rule | None:
+    def permits(self, request: Request) -> bool:
+        """Whether there is a permission that this request may use."""
+        return any(decision.means(request) for decision in self._once)
+
+    def use_permission(self, request: Request) -> Decision | None:
         """The permission for one request that is meant for this one, used up by it."""
-        for rule in self._once:
-            if rule.covers(request.destination):
-                self._once.remove(rule)
-                return rule
+        for decision in self._once:
+            if decision.means(request):
+                self._once.remove(decision)
+                return decision
         return None
 
 

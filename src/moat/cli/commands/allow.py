@@ -13,6 +13,8 @@ examples:
   moat allow "*.example.com:8443" --run fix-login
   moat allow localhost:5432 --once          a single request
   moat allow git.example.com --always       this run, and all to come
+  moat allow api.example.com GET "/v1/**"   some requests, and no others for that
+  moat allow @npm                           the hosts of a group: moat policy groups
 
 Without a port, port 443 is allowed.
 """

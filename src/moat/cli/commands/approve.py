@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from moat.cli.live import add_extent, add_run, extent_of, failed, store_always
 from moat.cli.options import Context, Parser, add_json, open_context
 from moat.cli.output import say, show_json, show_table
 from moat.core.hosts import HostPattern
-from moat.errors import MoatError
+from moat.errors import MoatError, UsageError
 from moat.run.command_socket import tell
 from moat.run.question import LATER, PROMPT, Answer, Asked, find_answer, question_lines
 from moat.run.record import RunDirectory, get_live_run
@@ -25,6 +26,7 @@ examples:
   moat approve 3 --deny         refuse it to the end of the run; with --once, now
 """
 _BY = "moat approve"
+_NUMBER = re.compile("[0-9]{1,18}")
 
 
 def main(arguments: list[str]) -> int:
@@ -32,12 +34,14 @@ def main(arguments: list[str]) -> int:
     parser = Parser(
         "approve", "Answer what a run asks that was started in ask mode.", epilog=EPILOG
     )
-    parser.add_argument("id", nargs="?", type=int, metavar="ID", help="the number of a question")
+    parser.add_argument("id", nargs="?", metavar="ID", help="the number of a question")
     add_run(parser)
     add_extent(parser, request="the one that is shown")
     parser.add_argument("--deny", action="store_true", help="refuse it instead")
     add_json(parser)
     args = parser.parse_args(arguments)
+    if args.id is not None:
+        args.id = _number(args.id)
     if args.id is None and (args.once or args.always or args.deny):
         parser.error("which question? give its ID; to see them: moat approve")
     if args.id is not None and args.json:
@@ -55,6 +59,14 @@ def main(arguments: list[str]) -> int:
     else:
         _list(directory)
     return 0
+
+
+def _number(text: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise UsageError(
+            f"{text!r} is no number of a question", hint="see what waits: moat approve"
+        )
+    return int(text)
 
 
 def _questions(directory: Path, name: str | None) -> list[Asked]:

@@ -13,6 +13,8 @@ examples:
   moat deny github.com:22 --run fix-login
   moat deny github.com --once               what waits for it now, and nothing later
   moat deny "*.example.com" --always        this run, and all to come
+  moat deny api.example.com DELETE "/**"    some requests of those that are allowed
+  moat deny @github                         the hosts of a group
 
 Without a port, every port is denied.
 """
