@@ -185,3 +185,34 @@ def test_what_concerns_one_connection_stays_on_it() -> None:
     request = Request("GET", API, "/", (key,), upgrade="websocket")
     assert key not in render_asked(request, switch=True)
     assert (b":protocol", b"websocket") in render_asked(request, switch=True)
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("name", [b"proxy", b"proxy-features", b"proxy-authorization", b"proxy_x"])
+def test_what_is_for_proxies_goes_no_further(name: bytes) -> None:
+    asked = parse_asked([*ASKED, (name, b"x"), (b"proxyless", b"1")], ended=True)
+    assert ((b"proxyless", b"1"),) == asked.headers
+    answered = parse_answered([(b":status", b"200"), (name, b"x")], "GET", ended=True)
+    assert () == answered.response.headers
+    with pytest.raises(BadMessage):
+        parse_trailers([(name, b"x")])
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("name", [b"content_length", b"transfer_encoding"])
+def test_framing_has_no_second_name(name: bytes) -> None:
+    parse_asked([*ASKED, (name + b"s", b"0")], ended=True)
+    with pytest.raises(BadMessage):
+        parse_asked([*ASKED, (name, b"0")], ended=True)
+    with pytest.raises(BadMessage):
+        parse_trailers([(name, b"0")])
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"), [(b"204", ()), (b"103", ()), (b"304", ((b"content-length", b"5"),))]
+)
+def test_what_has_no_body_states_no_length(
+    status: bytes, headers: tuple[tuple[bytes, bytes], ...]
+) -> None:
+    fields = [(b":status", status), (b"content-length", b"5")]
+    assert headers == parse_answered(fields, "GET", ended=True).response.headers

@@ -205,7 +205,7 @@ def test_the_one_expectation_there_is_goes_on(world: World) -> None:
 # what is not so yet
 
 
-@pytest.mark.xfail(strict=True, reason="headers meant for proxies go on, but for two")
+@pytest.mark.attack
 def test_headers_for_proxies_do_not_go_on(world: World) -> None:
     """Whatever their names: they are for whoever stands here."""
     tape = Tape(world.server)
@@ -214,7 +214,7 @@ def test_headers_for_proxies_do_not_go_on(world: World) -> None:
     assert head("GET / HTTP/1.1", HOST, AUTH) == tape.only()
 
 
-@pytest.mark.xfail(strict=True, reason="names of framing with _ for - go on")
+@pytest.mark.attack
 @pytest.mark.parametrize("name", ["Content_Length", "Transfer_Encoding"])
 def test_framing_has_no_second_name(world: World, name: str) -> None:
     """Servers that make variables of headers would have two of them."""
@@ -225,7 +225,7 @@ def test_framing_has_no_second_name(world: World, name: str) -> None:
     assert not tape.heard
 
 
-@pytest.mark.xfail(strict=True, reason="a length where no body can be goes on")
+@pytest.mark.attack
 @pytest.mark.parametrize("status", ["204 No Content", "103 Early Hints"])
 def test_what_has_no_body_states_no_length(world: World, status: str) -> None:
     """RFC 9110 section 8.6; a reader who believes it would take the next answer for a body."""
@@ -253,7 +253,7 @@ def test_trailers_are_bounded(world: World) -> None:
     assert not any(message.whole for message in tape.requests())
 
 
-@pytest.mark.xfail(strict=True, reason="once a body is on its way, every fault of it is 400")
+@pytest.mark.attack
 def test_trailers_too_large_are_said_to_be(world: World) -> None:
     """As a head too large is."""
     assert 431 == large_trailers(world)[1]

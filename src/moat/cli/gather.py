@@ -161,9 +161,9 @@ def find_grants(
     """
     providers = {}
     for name in names:
-        from moat.providers.registry import get_provider
+        from moat.cli.stored import provider_of
 
-        provider = get_provider(name, has=store.has)
+        provider = provider_of(store, name)
         providers[provider.grant_ref] = provider
     for ref in providers:
         if not store.has(ref):
@@ -172,7 +172,12 @@ def find_grants(
                 words = f"{ref} --url {shlex.quote(urls.get(ref, 'URL'))}"
             elif ref.startswith("header:"):
                 words = f"{ref.replace(':', ' ')} --host HOST"
-            raise GrantError(f"there is no grant for {ref}", hint=f"run: moat grant {words}")
+            from moat.cli.stored import what_is_stored
+
+            hint = f"run: moat grant {words}"
+            if (stored := what_is_stored(store)).startswith("stored"):
+                hint = f"{stored}; to store it, {hint}"
+            raise GrantError(f"there is no grant for {ref}", hint=hint)
     return tuple(providers.values())
 
 

@@ -62,9 +62,10 @@ def open_context() -> Context:
     return Context(home, load_settings(home))
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
-    """The option --json."""
-    parser.add_argument("--json", action="store_true", help="print data for a program")
+def add_json(parser: argparse.ArgumentParser, *, hidden: bool = False) -> None:
+    """The option --json; hidden where it is known only to say where it belongs."""
+    shown = argparse.SUPPRESS if hidden else "print data for a program"
+    parser.add_argument("--json", action="store_true", help=shown)
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:

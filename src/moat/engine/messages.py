@@ -29,6 +29,7 @@ __all__ = [
     "Response",
     "block",
     "get_all",
+    "is_for_proxies",
     "tokens",
     "without",
 ]
@@ -46,6 +47,12 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
+
+
+def is_for_proxies(name: bytes) -> bool:
+    """Whether a header is for whoever stands here, by its name in lower case: `Proxy-` and
+    anything, or `Proxy` alone, which some programs take for where they are to connect."""
+    return name[:5] == b"proxy" and name[5:6] in (b"", b"-", b"_")
 
 
 def tokens(values: Iterable[bytes]) -> list[bytes]:

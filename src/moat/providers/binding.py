@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from moat.core.hosts import HostPattern
+from moat.core.hosts import DEFAULT_PORTS, HostPattern
 from moat.engine.inject import folded
 from moat.engine.patterns import PathPattern
 from moat.errors import UsageError
@@ -45,6 +45,11 @@ class Binding:
                 hint="write --host api.example.com or --host '*.example.com:8443', and if need be "
                 "--path '/v1/**'",
             ) from None
+        if pattern.port == DEFAULT_PORTS["http"]:
+            raise UsageError(
+                f"--host {options['host']}: port 80 is for plain http, and no credential goes there",
+                hint="leave the port out for 443, or name the one that https is spoken at",
+            )
         if "substitute" in options:
             return cls._substituting(pattern, path, options)
         header = check_header(options.get("header", "Authorization"))

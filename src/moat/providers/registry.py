@@ -20,6 +20,18 @@ _FAMILIES = {"header": "moat.providers.header", "mcp": "moat.providers.mcp"}
 _OWN = "header"
 
 
+class UnknownProvider(UsageError):
+    """There is no provider of a name; `near` is whether the hint has one that may be meant."""
+
+    def __init__(self, name: str) -> None:
+        near = difflib.get_close_matches(name, sorted({*_MODULES, *_ALIASES}), n=1, cutoff=0.7)
+        super().__init__(
+            f"there is no provider {name!r}",
+            hint=f"did you mean {near[0]}?" if near else _known(),
+        )
+        self.near = bool(near)
+
+
 def grant_names() -> list[str]:
     """What can be granted by one name, under the names people use; families are not among them."""
     return sorted({get_provider(name).grant_ref for name in _MODULES})
@@ -49,7 +61,7 @@ def get_provider(name: str, *, has: Callable[[str], bool] | None = None) -> Cred
     if canonical not in _MODULES:
         if has is not None and PLAIN_NAME.fullmatch(name) and has(f"{_OWN}:{name}"):
             return get_provider(f"{_OWN}:{name}")
-        raise UsageError(f"there is no provider {name!r}", hint=_nearest(name))
+        raise UnknownProvider(name)
     provider: CredentialProvider = import_module(_MODULES[canonical]).PROVIDER
     return provider
 
@@ -74,10 +86,6 @@ def get_agent(name: str) -> AgentProvider:
     return provider
 
 
-def _nearest(name: str) -> str:
-    known = sorted({*_MODULES, *_ALIASES})
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
-    if near:
-        return f"did you mean {near[0]}?"
+def _known() -> str:
     families = (f"{prefix}:NAME" for prefix in sorted(_FAMILIES))
-    return f"known providers: {', '.join((*known, *families))}"
+    return f"known providers: {', '.join((*sorted({*_MODULES, *_ALIASES}), *families))}"

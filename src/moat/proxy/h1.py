@@ -17,6 +17,7 @@ from moat.engine.messages import (
     Request,
     Response,
     block,
+    is_for_proxies,
     tokens,
     without,
 )
@@ -35,6 +36,9 @@ _LENGTH = re.compile(rb"[0-9]{1,18}")
 
 # What delimits a body cannot be about one connection only, whatever the Connection header says.
 FRAMING_FIELDS = frozenset({b"content-length", b"transfer-encoding"})
+# What servers that make variables of headers (RFC 3875 section 4.1.18) would take for those.
+FRAMING_BY_ANOTHER_NAME = frozenset({b"content_length", b"transfer_encoding"})
+_CONTENT_LENGTH = frozenset({b"content-length"})
 # A switch to anything else could hide further requests from policy and trace.
 _UPGRADES = frozenset({b"websocket"})
 # Where a request goes stands in its destination alone.
@@ -46,8 +50,8 @@ _USUAL = frozenset({b"close", b"keep-alive", b"upgrade"})
 _LINES = re.compile(rb"(?:\r\n" + _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+)*+")
 # What says something of the message itself, or of one connection.
 _SAID = re.compile(
-    rb"\r\n(connection|content-length|expect|host|transfer-encoding|upgrade"
-    rb"|keep-alive|te|proxy-(?:authenticate|authorization|connection)):[ \t]*([^\r]*)",
+    rb"\r\n(connection|content[-_]length|expect|host|transfer[-_]encoding|upgrade"
+    rb"|keep-alive|te|proxy(?:[-_][^:]*)?):[ \t]*([^\r]*)",
     re.IGNORECASE,
 )
 
@@ -117,9 +121,10 @@ class Head:
 
     def end_to_end(self, dropped: frozenset[bytes] = HOP_BY_HOP) -> Headers:
         """The fields less everything that concerns one connection only."""
-        if self.connection and not _USUAL.issuperset(self.connection):
-            listed = dropped.union(self.connection)
-            return tuple([pair for pair in self.headers if pair[0].lower() not in listed])
+        listed = [name for name in self.said if is_for_proxies(name)]
+        if listed or (self.connection and not _USUAL.issuperset(self.connection)):
+            dropped = dropped.union(self.connection, listed)
+            return tuple([pair for pair in self.headers if pair[0].lower() not in dropped])
         if dropped.isdisjoint(self.said):
             return self.headers
         return without(self.headers, dropped)
@@ -157,7 +162,11 @@ class ResponseHead(Head):
 
     def response(self, framing: Framing, upgrade: str | None = None) -> Response:
         """The response that this is the head of; `upgrade` is what it switches to."""
-        return Response(self.status, self.end_to_end(), self.reason, upgrade, framing.size)
+        headers = self.end_to_end()
+        # RFC 9110 section 8.6: there is no body for it to be the length of.
+        if (self.status < 200 or self.status == 204) and b"content-length" in self.said:
+            headers = without(headers, _CONTENT_LENGTH)
+        return Response(self.status, headers, self.reason, upgrade, framing.size)
 
 
 def find_head(wire: Wire, searched: int = 0) -> bytes | None:
@@ -254,6 +263,8 @@ def _declared(head: Head) -> Framing | None:
 def request_framing(head: RequestHead) -> Framing:
     """How the body of a request is delimited. Raises BadMessage."""
     declared = _declared(head)
+    if not FRAMING_BY_ANOTHER_NAME.isdisjoint(head.said):
+        raise BadMessage("a header that some servers take for what delimits the body")
     return NO_BODY if declared is None or declared.size == 0 else declared
 
 

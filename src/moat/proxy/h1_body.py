@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from moat.engine.messages import Headers
+from moat.engine.messages import Headers, is_for_proxies
 from moat.proxy.h1 import (
     BARE_LF,
     CHUNKED,
@@ -35,12 +35,17 @@ NEVER_TRAILERS = FRAMING_FIELDS | {
     b"cookie",
     b"expect",
     b"host",
-    b"proxy-authorization",
     b"set-cookie",
     b"te",
     b"trailer",
     b"upgrade",
 }
+
+
+def never_in_trailers(name: bytes) -> bool:
+    """Whether a field may not stand behind a body, by its name in lower case: also where `_`
+    stands for `-`, as some servers read it."""
+    return name.replace(b"_", b"-") in NEVER_TRAILERS or is_for_proxies(name)
 
 
 class LengthBody:
@@ -171,7 +176,7 @@ class ChunkedBody:
         if self._trailer_size > MAX_TRAILERS:
             raise BadMessage(f"the trailers are larger than {MAX_TRAILERS} bytes", status=431)
         pair = parse_field(line)
-        if pair[0].lower() in NEVER_TRAILERS:
+        if never_in_trailers(pair[0].lower()):
             raise BadMessage(f"{pair[0].decode()} stands in a trailer")
         self.trailers = (*self.trailers, pair)
 

@@ -11,9 +11,16 @@ from dataclasses import dataclass
 from hpack.struct import NeverIndexedHeaderTuple
 
 from moat.core.hosts import Destination
-from moat.engine.messages import HOP_BY_HOP, Headers, Request, Response, without
-from moat.proxy.h1 import BadMessage, RequestHead
-from moat.proxy.h1_body import MAX_TRAILERS, NEVER_TRAILERS
+from moat.engine.messages import (
+    HOP_BY_HOP,
+    Headers,
+    Request,
+    Response,
+    is_for_proxies,
+    without,
+)
+from moat.proxy.h1 import FRAMING_BY_ANOTHER_NAME, BadMessage, RequestHead
+from moat.proxy.h1_body import MAX_TRAILERS, never_in_trailers
 
 Fields = list[tuple[bytes, bytes]]
 """A list of fields as it goes over the wire, pseudo-headers first."""
@@ -140,6 +147,10 @@ def _read(
     return pseudo, rest, values
 
 
+def _end_to_end(fields: Fields, dropped: frozenset[bytes]) -> Fields:
+    return [pair for pair in fields if pair[0] not in dropped and not is_for_proxies(pair[0])]
+
+
 def _declared(values: Mapping[bytes, list[bytes]], *, ended: bool) -> int | None:
     """The bytes of data that follow, by Content-Length or because nothing does."""
     lengths = values.get(b"content-length")
@@ -170,12 +181,14 @@ def parse_request(fields: Fields, *, ended: bool) -> Asked:
     hosts = [pseudo[b":authority"], *values.get(b"host", ())]
     if len(hosts) > 2:
         raise BadMessage("more than one Host header")
+    if not FRAMING_BY_ANOTHER_NAME.isdisjoint(values):
+        raise BadMessage("a header that some servers take for what delimits the body")
     size = _declared(values, ended=ended)
     protocol, dropped = None, _NOT_IN_REQUESTS
     if b":protocol" in pseudo:
         protocol = _protocol(method, pseudo[b":protocol"], ended=ended, size=size)
         method, size, dropped = b"GET", 0, _NOT_IN_SWITCHES
-    headers = _one_cookie([pair for pair in rest if pair[0] not in dropped])
+    headers = _one_cookie(_end_to_end(rest, dropped))
     return Asked(method.decode(), target.decode(), hosts, headers, protocol, size)
 
 
@@ -198,7 +211,8 @@ def parse_response(
     if not _STATUS.fullmatch(code) or code == b"101":
         raise BadMessage("the status is malformed")
     status = int(code)
-    headers = tuple([pair for pair in rest if pair[0] not in HOP_BY_HOP])
+    dropped = HOP_BY_HOP | {b"content-length"} if status < 200 or status == 204 else HOP_BY_HOP
+    headers = tuple(_end_to_end(rest, dropped))
     if status < 200:
         return Answered(Response(status, headers), None)
     if upgrade is not None and status < 300:
@@ -219,7 +233,7 @@ def parse_trailers(fields: Fields) -> Headers:
         raise BadMessage(f"the trailers are larger than {MAX_TRAILERS} bytes", status=431)
     _, rest, values = _read(fields, frozenset())
     for name in values:
-        if name in NEVER_TRAILERS:
+        if never_in_trailers(name):
             raise BadMessage(f"{name.decode()} stands in a trailer")
     return tuple(rest)
 

@@ -60,7 +60,8 @@ class Upload:
         try:
             await copy(body, upstream, self._through, self._count, fields=self._fields)
         except BadMessage as error:
-            self._refuse(upstream, f"the body of the request is not sound: {error.reason}")
+            detail = f"the body of the request is not sound: {error.reason}"
+            self._refuse(upstream, detail, status=error.status)
         except Refused as refused:
             self.fault = refused.problem
             upstream.abort()
@@ -69,8 +70,8 @@ class Upload:
             if not upstream.lost:
                 self._refuse(upstream, "the body of the request ended early")
 
-    def _refuse(self, upstream: UpstreamSide, detail: str) -> None:
-        self.fault = Problem(status=400, kind="bad-request", detail=detail)
+    def _refuse(self, upstream: UpstreamSide, detail: str, *, status: int = 400) -> None:
+        self.fault = Problem(status=status, kind="bad-request", detail=detail)
         upstream.abort()
 
 

@@ -12,6 +12,7 @@ import shlex
 from dataclasses import dataclass
 
 from moat.engine.exchange import Entry, Measured
+from moat.engine.policy import Verdict
 from moat.proxy.answers import ENDED, GONE
 from moat.proxy.interface import Recorder
 
@@ -47,7 +48,7 @@ class Watched:
         self._recorder = recorder
         self._newest = 0
         self._troubles: dict[str, _Trouble] = {}
-        self._refused: list[str] = []
+        self._refused: dict[str, str] = {}  # the hint, by place
         self._alarms: list[str] = []
 
     def record(self, number: int, entry: Entry, measured: Measured) -> None:
@@ -66,7 +67,7 @@ class Watched:
             # Only what came as far as a verdict has a host that was read and understood; and
             # the agent may ask as often as it likes.
             if place not in self._refused and len(self._refused) < _SHOWN + 1:
-                self._refused.append(place)
+                self._refused[place] = _decided_by(entry.verdict)
         elif trouble := _trouble(entry, place):
             self._troubles.pop(place, None)
             self._troubles[place] = _Trouble(*trouble, self._newest)
@@ -93,20 +94,30 @@ class Watched:
         newest_first = reversed(self._troubles.values())
         return min(newest_first, key=lambda trouble: trouble.rank, default=None)
 
-    def advice(self, command: str, *, by_policy: bool = True) -> Advice | None:
-        """What to tell the person who typed `command`, whose run failed; the likeliest cause only.
-
-        `by_policy` is false where what the policy refused does not explain it.
-        """
+    def advice(self, command: str) -> Advice | None:
+        """What to tell the person who typed `command`, whose run failed; the likeliest cause only."""
         if worst := self._worst():
             return worst.advice
-        if self._refused and by_policy:
-            shown = ", ".join(self._refused[:_SHOWN])
-            if len(self._refused) > _SHOWN:
+        if self._refused:
+            first, *_ = places = list(self._refused)
+            shown = ", ".join(places[:_SHOWN])
+            if len(places) > _SHOWN:
                 shown += ", …"
-            again = f"{command} --allow-host {shlex.quote(_pattern(self._refused[0]))}"
-            return Advice(f"the policy refused: {shown}", f"run: moat trace; then: {again}")
+            again = f"then: {command} --allow-host {shlex.quote(_pattern(first))}"
+            hint = f"run: moat trace; {self._refused[first] or again}"
+            return Advice(f"the policy refused: {shown}", hint)
         return None
+
+
+def _decided_by(verdict: Verdict) -> str:
+    """The rule that refused a request, where no option would have allowed what it refused: it is
+    the person's own, or there are requests that it allows."""
+    rule = verdict.rule
+    if rule is None or not (rule.paths or rule.source == "settings"):
+        return ""
+    if rule.paths:
+        return f"what decided: the rules about requests to {rule.pattern} ({rule.origin})"
+    return f"what decided: {rule}"
 
 
 def _trouble(entry: Entry, place: str) -> tuple[int, Advice] | None:

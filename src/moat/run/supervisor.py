@@ -155,9 +155,8 @@ class Supervisor:
             return alarm
         if code == 0:
             return self._watched.rejection()
-        # Who sat at the terminal saw what was refused; who was killed did not end of that.
-        by_policy = self._plan.terminal is None and code < 128
-        return self._watched.advice(self._plan.command_line, by_policy=by_policy)
+        # Whatever the code: 128 and more is not only who was killed by a signal, git says 128.
+        return self._watched.advice(self._plan.command_line)
 
     async def _outcome(self) -> tuple[int, MoatError | None]:
         try:

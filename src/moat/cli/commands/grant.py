@@ -11,10 +11,11 @@ from typing import Any
 from moat.cli.bindings import InOrder, grouped
 from moat.cli.options import Context, Parser, add_json, open_context
 from moat.cli.output import say, show_json, show_table, warn
-from moat.errors import GrantError, UsageError
+from moat.errors import GrantError, MoatError, UsageError
 from moat.providers.interface import CredentialProvider, GrantIO, GrantOption
 from moat.providers.registry import check_free, family_names, get_provider, grant_names
 from moat.run.environment import check_variable
+from moat.vault.credential import Credential
 from moat.vault.store import Store
 
 EPILOG = """\
@@ -23,27 +24,22 @@ examples:
   moat grant openai --organization org-… --project proj_…      what the key is used for
   moat grant mcp:linear --url https://mcp.linear.app/mcp        the token of an MCP server
   moat grant header mine --host api.example.com                 any credential, for any host
+  moat grant header mine --host api.example.com --header X-Api-Key --from-env TOKEN
   moat grant list       what is stored; never any part of a secret
 
 moat grant NAME --help shows the options of one.
 """
 # More than any header can hold.
 _MOST_PIPED = 64 * 1024
+_COLUMNS = 72
 
 
 def main(arguments: list[str]) -> int:
     """Grant, or list."""
     arguments = _with_family(arguments)
-    parser = Parser("grant", "Store a credential, sealed, for runs to use.", epilog=EPILOG)
-    known = ", ".join((*grant_names(), *(f"{family}:NAME" for family in family_names())))
-    parser.add_argument("name", metavar="NAME", help=f"one of: {known}; or list")
-    parser.add_argument(
-        "--no-validate", action="store_true", help="do not ask the provider whether it is good"
-    )
-    add_json(parser)
     named = next((word for word in arguments if not word.startswith("-")), "list")
     provider = None if named == "list" else get_provider(named)
-    _add_options(parser, provider.grant_options if provider else ())
+    parser = _parser(named, provider)
     args = parser.parse_args(arguments)
     if provider is None:
         if args.no_validate:
@@ -58,6 +54,55 @@ def main(arguments: list[str]) -> int:
     opening = next((option.name for option in provider.grant_options if option.binding), "")
     bindings = grouped(args.bindings, opening)
     return _grant(args.name, provider, given, bindings, validate=not args.no_validate)
+
+
+def _parser(named: str, provider: CredentialProvider | None) -> Parser:
+    """The parser of all, or of one with its own options."""
+    if provider is None:
+        usage = "moat grant NAME [--no-validate] [OPTIONS OF NAME]\n       moat grant list [--json]"
+        known = ", ".join((*grant_names(), *(f"{family}:NAME" for family in family_names())))
+        which, what, epilog = "NAME", f"one of: {known}; or list", EPILOG
+    else:
+        _, colon, _ = named.partition(":")
+        family = provider.grant_ref.partition(":")[0]
+        which = "NAME" if colon else named
+        what = f"{provider.description}; the name is your own" if colon else provider.description
+        usage = _usage(_words(family) if colon else named, provider.grant_options)
+        lines = (line for line in EPILOG.splitlines() if line.startswith(f"  moat grant {family}"))
+        epilog = "\n".join(("examples:", *lines))
+    description = "Store a credential, sealed, for runs to use."
+    parser = Parser("grant", description, usage=usage, epilog=epilog)
+    parser.add_argument("name", metavar=which, help=what)
+    parser.add_argument(
+        "--no-validate", action="store_true", help="do not ask the provider whether it is good"
+    )
+    add_json(parser, hidden=provider is not None)
+    _add_options(parser, provider.grant_options if provider else ())
+    return parser
+
+
+def _words(family: str) -> str:
+    return "header NAME" if family == "header" else f"{family}:NAME"
+
+
+def _usage(words: str, options: Sequence[GrantOption]) -> str:
+    """How one is granted: first where it goes, which begins again with each such place."""
+    bindings = [option for option in options if option.binding]
+    parts = ["moat grant", words]
+    if bindings:
+        first, *others = bindings
+        parts += [f"--{first.name} {first.metavar}", *map(_optional, others), f"[--{first.name} …]"]
+    parts += [_optional(option) for option in options if not option.binding]
+    lines = [""]
+    for part in (*parts, "[--no-validate]"):
+        if len(lines[-1]) + len(part) > _COLUMNS:
+            lines.append("          ")
+        lines[-1] += f" {part}" if lines[-1] else part
+    return "\n".join(lines)
+
+
+def _optional(option: GrantOption) -> str:
+    return f"[--{option.name} {option.metavar}]"
 
 
 def _with_family(arguments: list[str]) -> list[str]:
@@ -118,13 +163,32 @@ def _grant(
         raise GrantError("no key was given", hint=f"run: moat grant {name}") from None
     for variable in provider.container_env(granted.credential.facts):
         check_variable(variable, {})
-    Store(context.home.credentials).put(granted.credential)
+    store = Store(context.home.credentials)
+    replaced = _replaced(store, granted.credential)
+    store.put(granted.credential)
     for warning in granted.warnings:
         warn(warning)
     say(f"granted {provider.grant_ref}: the secret from {granted.source} is stored, sealed")
+    if replaced is not None:
+        say(f"it replaces {replaced}; runs that hold that one keep it to their end")
     for note in granted.notes:
         say(note)
     return 0
+
+
+def _replaced(store: Store, new: Credential) -> str | None:
+    """What is known of the one that is stored now; None if there is none."""
+    if not store.has(new.provider):
+        return None
+    try:
+        old = store.get(new.provider)
+    except MoatError:
+        return "one that could not be opened"
+    told = f"the one stored on {old.created_at.astimezone():%Y-%m-%d at %H:%M}"
+    where = old.metadata.get("to")
+    if where and where != new.metadata.get("to"):
+        told += f", which went to {', '.join(where.splitlines())}"
+    return told
 
 
 def _list(context: Context, *, as_json: bool) -> int:

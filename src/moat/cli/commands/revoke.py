@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from moat.cli.options import Parser, find_home, open_context
 from moat.cli.output import say
+from moat.cli.stored import provider_of, what_is_stored
 from moat.errors import GrantError
-from moat.providers.registry import get_provider
 from moat.vault.store import Store
 
 
@@ -15,9 +15,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("name", metavar="NAME", help="as in: moat grant list")
     args = parser.parse_args(arguments)
     store = Store(find_home().credentials)
-    ref = get_provider(args.name, has=store.has).grant_ref
+    ref = provider_of(store, args.name, wanted=False).grant_ref
     open_context()
     if not store.remove(ref):
-        raise GrantError(f"there is no grant for {ref}", hint="run: moat grant list")
+        hint = f"{what_is_stored(store)}; see: moat grant list"
+        raise GrantError(f"there is no grant for {ref}", hint=hint)
     say(f"revoked {ref}: it is removed from this machine; the key itself is still good elsewhere")
     return 0

@@ -41,7 +41,7 @@ def _row(exchange: dict[str, Any]) -> tuple[str, ...]:
     if exchange["rule"]:
         verdict = f"{verdict}: {exchange['rule']}"
     if exchange["alarm"]:
-        verdict = f"ALARM: {exchange['alarm']}"
+        verdict = f"alarm: {exchange['alarm']}"
     elif exchange["error"]:
         verdict = f"{verdict}; {exchange['error']}"
     return (
