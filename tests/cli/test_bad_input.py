@@ -106,11 +106,17 @@ def test_a_missing_grant_is_told_before_anything_is_fetched(cli: Cli, npm: Path)
     assert set() == below(cli.home)
 
 
-@pytest.mark.parametrize("arguments", [["grant", "opnai"], ["revoke", "opnai"]])
-def test_an_unknown_provider_is_told(cli: Cli, arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["grant", "opnai"], "there is no provider 'opnai'"),
+        (["revoke", "opnai"], "there is no grant 'opnai'"),
+    ],
+)
+def test_an_unknown_provider_is_told(cli: Cli, arguments: list[str], message: str) -> None:
     """With the nearest known one; nobody is asked for a key, and no home is made."""
     cli.home.rmdir()
-    hint = said(cli.run(*arguments), 2, "there is no provider 'opnai'")
+    hint = said(cli.run(*arguments), 2, message)
     assert "did you mean openai?" == hint
     assert not cli.home.exists()
 
@@ -118,8 +124,8 @@ def test_an_unknown_provider_is_told(cli: Cli, arguments: list[str]) -> None:
 def test_an_unknown_provider_in_an_option_is_told(cli: Cli) -> None:
     """The same for a run."""
     done = cli.run("run", "-g", "gthub", "--", "true")
-    hint = said(done, 2, "there is no provider 'gthub'")
-    assert "known providers: codex, openai, header:NAME, mcp:NAME" == hint
+    hint = said(done, 2, "there is no grant 'gthub': nothing is stored under that name")
+    assert hint.startswith("nothing is stored yet; to store one of that name: moat grant header")
     assert set() == below(cli.home)
 
 

@@ -94,8 +94,28 @@ def test_there_may_be_several_places(cli: Cli) -> None:
     listed = cli.run("grant", "list").stdout
     assert f"{', '.join(places)} C_KEY" in listed
     assert SECRET not in listed
-    assert 0 == cli.run("grant", "header", "mine", *HOST, stdin=SECRET).returncode
+    done = cli.run("grant", "header", "mine", *HOST, stdin=SECRET)
+    assert 0 == done.returncode
     assert ["to"] == list(stored(cli)["header:mine"])
+    (told,) = (line for line in done.stderr.splitlines() if "it replaces" in line)
+    assert told.startswith("it replaces the one stored on ")
+    assert f", which went to {', '.join(places)}; runs that hold that one keep it" in told
+
+
+def test_what_is_replaced_is_told(cli: Cli) -> None:
+    """As a key is renewed: that there was one, and where it went if that is another place."""
+    first = cli.run("grant", "header", "mine", *HOST, stdin=SECRET)
+    assert "replaces" not in first.stderr
+    again = cli.run("grant", "header", "mine", *HOST, stdin=SECRET)
+    assert (0, "") == (again.returncode, again.stdout)
+    assert "it replaces the one stored on " in again.stderr
+    assert "which went to" not in again.stderr
+    (file,) = cli.home.glob("credentials/*/header:mine.json")
+    file.write_text("{}")
+    broken = cli.run("grant", "header", "mine", *HOST, stdin=SECRET)
+    assert "it replaces one that could not be opened" in broken.stderr
+    for done in (first, again, broken):
+        assert SECRET not in done.stderr
 
 
 def test_of_one_place_the_order_does_not_matter(cli: Cli) -> None:
@@ -121,6 +141,8 @@ def test_of_one_place_the_order_does_not_matter(cli: Cli) -> None:
         ((*HOST, "--env", "A-B"), "no name of a variable"),
         ((*HOST, "--env", "HTTPS_PROXY"), "HTTPS_PROXY is set by Moat"),
         (("--host", "https://x.example/"), "write a host, not a URL"),
+        (("--host", "x.example:80"), "port 80 is for plain http, which carries no credential"),
+        ((*HOST, "--host", "*.x.example:80"), "port 80 is for plain http"),
         ((*HOST, "--organization", "x"), "unrecognized arguments"),
         ((*HOST, "--json"), "--json goes with"),
     ],
@@ -206,7 +228,50 @@ def test_what_is_not_stored_is_told(cli: Cli) -> None:
     """With the command that would store it."""
     hint = said(cli.run("run", "--grant", "header:mine", "--", "true"), 1, "there is no grant")
     assert "run: moat grant header mine --host HOST" == hint
-    said(cli.run("run", "--grant", "mine", "--", "true"), 2, "there is no provider 'mine'")
+    hint = said(cli.run("run", "--grant", "mine", "--", "true"), 2, "there is no grant 'mine'")
+    assert (
+        "nothing is stored yet; to store one of that name: moat grant header mine --host HOST"
+        == hint
+    )
+
+
+def test_what_is_stored_is_told(cli: Cli) -> None:
+    """Where another name was typed; and the nearest one."""
+    cli.run("grant", "header", "forge", *HOST, stdin=SECRET)
+    for words in (("run", "--grant", "{}", "--", "true"), ("revoke", "{}")):
+        hints = [
+            said(cli.run(*(word.format(name) for word in words)), code, "there is no grant ")
+            for name, code in (("nosuch", 2), ("forgo", 2), ("header:nosuch", 1), ("mcp:x", 1))
+        ]
+        assert "did you mean forge?" == hints[1].partition(";")[0]
+        for hint in (hints[0], *hints[2:]):
+            assert hint.startswith("stored are: forge")
+    assert "see: moat grant list" in hints[-1]
+
+
+@pytest.mark.parametrize("words", [("header",), ("header", "mine"), ("header:mine",)])
+def test_help_says_how_one_is_granted(cli: Cli, words: tuple[str, ...]) -> None:
+    """The words as they are typed, what is needed first, and nothing that belongs elsewhere."""
+    done = cli.run("grant", *words, "--help")
+    usage, _, rest = done.stdout.partition("\n\n")
+    assert usage.split()[:6] == ["usage:", "moat", "grant", "header", "NAME", "--host"]
+    for option in ("--header", "--format", "--path", "--substitute", "--env", "--from-env"):
+        assert f"[{option} " in " ".join(usage.split())
+    assert "--json" not in done.stdout
+    assert "moat grant header mine --host api.example.com" in rest
+    assert "openai" not in done.stdout
+    assert all(len(line) <= 80 for line in usage.splitlines())
+
+
+def test_help_of_all_says_how_each_is_granted(cli: Cli) -> None:
+    """And what one that has a single name is called."""
+    assert cli.run("grant", "--help").stdout.startswith(
+        "usage: moat grant NAME [--no-validate] [OPTIONS OF NAME]\n       moat grant list ["
+    )
+    assert cli.run("grant", "mcp:x", "--help").stdout.startswith(
+        "usage: moat grant mcp:NAME [--url"
+    )
+    assert cli.run("grant", "codex", "--help").stdout.startswith("usage: moat grant codex [--org")
 
 
 def test_two_for_one_variable_are_told(cli: Cli) -> None:

@@ -478,7 +478,7 @@ def test_a_token_of_ones_own(shared: Cli, tmp_path: Path) -> None:
     ("words", "code", "said"),
     [
         (("--grant", "openai"), 1, "there is no grant for openai"),
-        (("--grant", "nonsense"), 2, "there is no provider 'nonsense'"),
+        (("--grant", "nonsense"), 2, "there is no grant 'nonsense'"),
         (("--listen", "example.com:1"), 2, "--listen: example.com is a name"),
         (("--listen", "192.0.2.1:0"), 1, "192.0.2.1 is no address of this machine"),
         (("--allow", "http://x"), 2, "--allow-host"),

@@ -47,7 +47,7 @@ class Binding:
             ) from None
         if pattern.port == DEFAULT_PORTS["http"]:
             raise UsageError(
-                f"--host {options['host']}: port 80 is for plain http, and no credential goes there",
+                f"--host {options['host']}: port 80 is for plain http, which carries no credential",
                 hint="leave the port out for 443, or name the one that https is spoken at",
             )
         if "substitute" in options:
