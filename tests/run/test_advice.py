@@ -8,6 +8,7 @@ import pytest
 
 from moat.engine.exchange import Entry, Measured, Outcome
 from moat.engine.policy import Verdict
+from moat.engine.rules import PathRule, Rule, host_rule
 from moat.proxy.answers import ENDED, GONE
 from moat.run.advice import Advice, Watched
 
@@ -220,14 +221,23 @@ def test_a_rejection_is_told_of_a_run_that_did_not_fail() -> None:
         assert watched.rejection() is None
 
 
-def test_a_refusal_is_not_what_killed_a_program() -> None:
-    """Nor news to who sat at the terminal and saw it; another trouble is."""
-    watched = Watched(Nowhere())
-    watched.record(1, Entry("GET", "https://h.x/", NO, "refused", 403), Measured(0.0))
-    assert watched.advice("moat codex", by_policy=False) is None
-    assert watched.advice("moat codex") is not None
-    watched.record(2, BROKEN, Measured(0.0))
-    assert watched.advice("moat codex", by_policy=False) is not None
+@pytest.mark.parametrize(
+    ("rule", "hint"),
+    [
+        (
+            host_rule("h.x", "project", paths=(PathRule.parse("allow GET /a"),)),
+            "what decided: the rules about requests to h.x (moat.yaml)",
+        ),
+        (host_rule("h.x", "settings", "deny"), "what decided: deny h.x (config.yaml)"),
+        (host_rule("h.x", "project", "deny"), "then: moat run --allow-host h.x"),
+    ],
+)
+def test_no_option_is_told_that_would_open_all_or_nothing(rule: Rule, hint: str) -> None:
+    """What some requests of a host are refused by, or the person's own denial, is named instead."""
+    entry = Entry("GET", "https://h.x/", Verdict("deny", "no", rule), "refused", 403)
+    assert Advice("the policy refused: https://h.x", f"run: moat trace; {hint}") == advice_after(
+        entry
+    )
 
 
 ALARM = "the placeholder of openai was on its way to https://evil.x, in the body"

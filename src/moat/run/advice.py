@@ -95,7 +95,7 @@ class Watched:
         return min(newest_first, key=lambda trouble: trouble.rank, default=None)
 
     def advice(self, command: str) -> Advice | None:
-        """What to tell the person who typed `command`, whose run failed; the likeliest cause only."""
+        """The likeliest cause alone, for the person who typed `command` and whose run failed."""
         if worst := self._worst():
             return worst.advice
         if self._refused:
