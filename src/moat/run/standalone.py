@@ -23,6 +23,7 @@ from moat.core.secret import Secret
 from moat.errors import GrantError, Interrupted
 from moat.pki.bundle import ensure_ca_pem
 from moat.pki.java import java_trust_store
+from moat.proxy.descriptors import raise_descriptor_limit
 from moat.proxy.interface import Handed
 from moat.proxy.memory import settle_memory
 from moat.proxy.server import ProxyServer
@@ -108,6 +109,7 @@ async def _serve(
         _tell_questions(asker, asked)
         keeper.set("running")
         settle_memory()
+        raise_descriptor_limit()
         ready(Serving(place.near, listener.getsockname()[1], bundle, java_store))
         await stopped.wait()
         keeper.exit_code = 0

@@ -23,6 +23,7 @@ from moat import log
 from moat.config.paths import Home
 from moat.errors import Interrupted, MoatError, system_error
 from moat.ledger.transcript import Transcript
+from moat.proxy.descriptors import raise_descriptor_limit
 from moat.proxy.memory import settle_memory
 from moat.proxy.server import ProxyServer
 from moat.run import control
@@ -198,6 +199,7 @@ class Supervisor:
             self._box = box
             keeper.set("running")
             settle_memory()
+            raise_descriptor_limit()
             box.open_gate()
             warming = self._warm(tls)
             try:
