@@ -14,6 +14,7 @@ from moat.cli.options import Context
 from moat.config.paths import Home
 from moat.config.settings import Settings
 from support.cli import Cli
+from support.pty import Terminal
 
 GITHUB = """\
 network:
@@ -194,6 +195,50 @@ def test_an_agent_reads_why_it_was_refused(cli: Cli) -> None:
     assert [lines["rule"], admin["rule"], evil["rule"]] == [
         row["rule"] for row in cli.json("trace")
     ]
+
+
+@pytest.mark.parametrize("code", [1, 128, 137, 255])
+def test_what_was_refused_is_told_whatever_the_code(cli: Cli, code: int) -> None:
+    """Git ends with 128; a run that goes well says nothing of it."""
+    script = "curl -s https://evil.example/ >&2; exit "
+    failed = cli.run("run", "--", "sh", "-c", f"{script}{code}")
+    assert code == failed.returncode
+    assert failed.stderr.endswith(
+        "moat: the policy refused: https://evil.example\n"
+        "hint: run: moat trace; then: moat run --allow-host evil.example\n"
+    )
+    assert "the policy refused" not in cli.run("run", "--", "sh", "-c", f"{script}0").stderr
+
+
+def test_at_a_terminal_as_well(cli: Cli) -> None:
+    """Who sits there has seen what their program said, which need not be why."""
+    script = "curl -s -o /dev/null https://evil.example/; exit 128"
+    with Terminal() as terminal:
+        words = cli.command("run", "--", "sh", "-c", script)
+        with terminal.running(cli, *words) as process:
+            assert 128 == terminal.wait(process)
+        assert b"the policy refused: https://evil.example" in terminal.seen
+
+
+def test_requests_that_were_refused_are_told_by_their_rule(cli: Cli) -> None:
+    """And not with an option that opens all of their host."""
+    (cli.workspace / "moat.yaml").write_text(GITHUB)
+    script = "curl -s -X POST https://api.github.com/x; exit 1"
+    done = cli.run("run", "--trust", "--", "sh", "-c", script)
+    assert done.stderr.endswith(
+        "hint: run: moat trace; what decided: the rules about requests to api.github.com "
+        "(moat.yaml)\n"
+    )
+    assert "--allow-host" not in done.stderr
+
+
+def test_an_option_that_opens_more_than_its_look_is_told_of(cli: Cli) -> None:
+    """The address where clouds give out credentials."""
+    option = ("--allow-host", "169.254.169.254:80")
+    done = cli.run("run", "--dry-run", *option, "--", "true")
+    assert 0 == done.returncode
+    warning = "warning: 169.254.169.254:80 is where clouds give a machine its own credentials"
+    assert warning in done.stderr
 
 
 @pytest.mark.attack
