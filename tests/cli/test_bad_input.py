@@ -829,3 +829,25 @@ def test_ctrl_c_at_a_terminal_is_the_commands(cli: Cli, terminal: Terminal) -> N
     os.write(master, b"\x03")
     assert 5 == process.wait(20)
     assert ["stopped"] == [run["state"] for run in cli.json("list")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["run", "--policy", "open", "--", "true"],
+            "moat run: --policy: 'open' is none of 'strict', 'ask', 'permissive'",
+        ),
+        (["policy", "x\ny"], "moat policy: groups: 'x\\ny' is none of 'groups'"),
+        (["allow"], "moat allow: HOST[:PORT] is missing"),
+        (["allow", "a.test", "--run"], "moat allow: --run wants a value"),
+        (
+            ["allow", "--once", "--always", "a"],
+            "moat allow: --always and --once do not go together",
+        ),
+        (["approve", "x"], "'x' is no number of a question"),
+    ],
+)
+def test_what_cannot_be_typed_is_told_plainly(cli: Cli, arguments: list[str], message: str) -> None:
+    """In words of ours, on one line."""
+    assert message == cli.run(*arguments).stderr.splitlines()[0].removeprefix("moat: ")

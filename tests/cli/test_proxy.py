@@ -484,7 +484,7 @@ def test_a_token_of_ones_own(shared: Cli, tmp_path: Path) -> None:
         (("--allow", "http://x"), 2, "--allow-host"),
         (("--policy", "open"), 2, "--policy: 'open' is none of strict, ask, permissive"),
         (("--token-file", "/nowhere/token"), 2, "there is no file /nowhere/token"),
-        (("--token-file", "/x", "--no-token"), 2, "not allowed with argument"),
+        (("--token-file", "/x", "--no-token"), 2, "do not go together"),
         (("--name", "No Name"), 2, "--name"),
         (("curl",), 2, "unrecognized arguments: curl"),
         (

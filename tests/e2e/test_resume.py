@@ -83,7 +83,7 @@ def test_the_project_and_options_reach_codex(codex_cli: Cli) -> None:
     [
         (["--noyolo", "-p", "x"], "it would run no command"),
         (["--full-auto=false", "-p", "x"], "it would run no command"),
-        (["--full-auto=maybe", "-p", "x"], "invalid choice"),
+        (["--full-auto=maybe", "-p", "x"], "is none of "),
         (["--full-auto", "--noyolo"], "are opposites"),
         (["--resume=nonsense", "-p", "x"], "is no id of a session"),
         (["-p", "x", "--", "y"], "another after the two dashes"),

@@ -39,7 +39,25 @@ class Parser(argparse.ArgumentParser):
             ]
             near = difflib.get_close_matches(unknown, known, n=1, cutoff=0.7)
             hint = f"did you mean {near[0]}? {hint}" if near else hint
-        raise UsageError(f"{self.prog}: {message}", hint=hint)
+        raise UsageError(f"{self.prog}: {_plainly(message)}", hint=hint)
+
+
+# What argparse says of the mistakes that only it can see, and how we say it.
+_PLAINLY = (
+    (r"argument (\S+): invalid choice: (.*) \(choose from (.*)\)", r"\1: \2 is none of \3"),
+    (r"argument (\S+): expected one argument", r"\1 wants a value"),
+    (r"argument (\S+): not allowed with argument (\S+)", r"\1 and \2 do not go together"),
+    (r"the following arguments are required: (.*)", r"\1 is missing"),
+)
+
+
+def _plainly(message: str) -> str:
+    import re  # here, as most command lines have no mistake
+
+    for pattern, said in _PLAINLY:
+        if found := re.fullmatch(pattern, message, re.DOTALL):
+            return found.expand(said)
+    return message
 
 
 @dataclass(frozen=True, slots=True)
