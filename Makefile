@@ -3,12 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test lint bench bench-docs docs lock clean help
+.PHONY: setup demo test soak fuzz lint bench bench-docs docs lock clean help
 
 help:
 	@echo "make setup   a working $(BIN)/moat"
 	@echo "make demo    the main job, shown with the real Codex CLI; no key needed"
 	@echo "make test    all tests (downloads the Codex CLI once, 167 MB)"
+	@echo "make soak    mixed, hostile traffic through a real proxy for minutes (SECONDS=300 SEED=…)"
+	@echo "make fuzz    what is nearly right, in more cases than the tests take (CASES=20000 SEED=…)"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make bench   performance, as ratios measured in one run (bench-docs also writes it down)"
 	@echo "make docs    check the documentation against the code"
@@ -27,6 +29,14 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+SECONDS ?= 300
+soak: setup
+	@$(BIN)/python -m tests.soak --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+CASES ?= 20000
+fuzz: setup
+	MOAT_FUZZ_CASES=$(CASES) MOAT_FUZZ_SEED=$(or $(SEED),1) $(BIN)/python -m pytest tests/fuzz --timeout 0
 
 lint: setup
 	$(BIN)/ruff check .
