@@ -176,6 +176,12 @@ class Control:
             self._kept.append(asyncio.get_running_loop().create_task(asyncio.sleep(1e6)))
         elif fault == "descriptor":
             self._kept.append(Path("/dev/null").open())  # noqa: SIM115
+        elif fault == "connection":
+            ours, theirs = socket.socketpair()
+            self._kept.append(theirs)
+            loop = asyncio.get_running_loop()
+            # Forgotten on purpose.
+            asyncio.ensure_future(loop.create_connection(asyncio.Protocol, sock=ours))  # noqa: RUF006
         elif fault == "fault":
             asyncio.get_running_loop().call_soon(lambda: 1 / 0)
         elif fault == "hang":

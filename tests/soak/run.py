@@ -42,6 +42,8 @@ MALLOC = 3 << 20
 # What was in flight at the worst moment may never go back: `settle_memory` lets malloc keep
 # 32 MiB at the end of its heap, and a heap with one live piece near its end does not shrink.
 RESIDENT = 48 << 20
+# What is forgotten and not closed, the garbage collector closes, and says so.
+_WARNING = ("-W", "always::ResourceWarning")
 # Complaints after which nobody wants to know more.
 ENOUGH = 200
 
@@ -68,7 +70,7 @@ class Proxy:
         self.port = free_port()
         self._lock = threading.Lock()
         self.log = place / "log"
-        command = [sys.executable, "-m", "tests.soak.proxy", str(place), str(self.port)]
+        command = [sys.executable, *_WARNING, "-m", "tests.soak.proxy", str(place), str(self.port)]
         self._errors = self.log.open("wb")
         self._process = subprocess.Popen(
             [*command, *map(str, ports)],
@@ -270,7 +272,10 @@ class Soak:
         for file in sorted([*(self._place / "ledger").iterdir(), proxy.log]):
             if name := Scanner(PIECES).look(file.read_bytes()):
                 book.complain("written", f"{file.name} holds a piece of the secret, {name}")
-        if said := proxy.log.read_text():
+        said = proxy.log.read_text()
+        if "ResourceWarning" in said:
+            book.complain("forgotten", "connections were forgotten and not closed")
+        if said:
             book.complain("log", f"something unforeseen: {said[-2000:]}")
 
 

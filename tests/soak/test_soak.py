@@ -15,6 +15,7 @@ SEED = 1
 FAULTS = {
     "task": "task",
     "descriptor": "descriptor",
+    "connection": "forgotten",
     "hoard": "memory",
     "forget": "missing",
     "repeat": "twice",
