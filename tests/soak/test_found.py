@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-import pytest
-
 from fuzz.memory import Line
 from moat.core.hosts import Destination
 from moat.proxy.h2_pool import H2Pool
@@ -34,12 +32,6 @@ class _H2Wire(Wire):
         return super().lost
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=RuntimeError,
-    reason="H2Pool._dial hands out an attempt that is done but not yet forgotten: enter() then "
-    "never waits, and the event loop hangs",
-)
 def test_a_fresh_connection_is_taken_by_somebody_quicker() -> None:
     """Two want a new connection just as one is there: the first has it, the other gets another."""
 

@@ -73,14 +73,16 @@ class H2Pool:
     def _dial(self, place: Place) -> asyncio.Task[None]:
         """The one attempt to connect that all wait for who want to go there now."""
         task = self._dialling.get(place)
-        if task is None:
+        # To wait for one that is over is not to wait: nobody else would ever have a turn.
+        if task is None or task.done():
             task = asyncio.get_running_loop().create_task(self._make(place))
             self._dialling[place] = task
             task.add_done_callback(lambda task: self._dialled(place, task))
         return task
 
     def _dialled(self, place: Place, task: asyncio.Task[None]) -> None:
-        del self._dialling[place]
+        if self._dialling.get(place) is task:
+            del self._dialling[place]
         if not task.cancelled():
             task.exception()  # those who waited have been told, if any still do
 
