@@ -95,15 +95,6 @@ PACKED = {
 HALF = KEY[: len(KEY) // 2].encode()
 BASE64 = base64.b64encode(KEY.encode() * 30)
 
-DRIPPING, TRAILERS = "chunk extension that drips", "trailers"
-KNOWN = {
-    DRIPPING: "ChunkedBody._line looks through the whole line anew for every byte that comes; "
-    "MAX_CHUNK_LINE bounds it",
-    TRAILERS: "ChunkedBody._take_trailer copies the trailers so far for each; "
-    "MAX_TRAILERS bounds it",
-}
-"""What does grow with the square, and why."""
-
 CASES = [
     # HTTP/1.1: what a head may have is 64 KiB
     Case("head of many lines", lambda n: head(fields(b"a: b\r\n" * n)), 200, 2500),
@@ -172,8 +163,8 @@ CASES = [
         20,
         100,
     ),
-    Case(DRIPPING, lambda n: chunks(b"1;" + b"a" * n, 1), 200, 1020),
-    Case(TRAILERS, lambda n: chunks(b"0\r\n" + b"a:\r\n" * n + b"\r\n"), 200, 2000),
+    Case("chunk extension that drips", lambda n: chunks(b"1;" + b"a" * n, 1), 200, 1020),
+    Case("trailers", lambda n: chunks(b"0\r\n" + b"a:\r\n" * n + b"\r\n"), 200, 2000),
     Case("Accept", lambda n: lambda: prefers_text("text/plain;q=0.1;" * n + ",a/b" * n), 200, 2000),
     Case("token", lambda n: lambda: shows([b"Basic " + b"a" * (4 * n)], SECRETS[0]), 2000, 15_000),
     # HTTP/2

@@ -9,24 +9,15 @@ from __future__ import annotations
 import pytest
 
 from fuzz.effort import MOST_STEPS, MOST_TIME, Work, ratio_of_time, steps
-from fuzz.shapes import CASES, KNOWN, Case
+from fuzz.shapes import CASES, Case
 from moat.engine.paths import canonical_target
 
-
-def _params(known: dict[str, str]) -> list[object]:
-    return [
-        pytest.param(
-            case,
-            id=case.name,
-            marks=[pytest.mark.xfail(strict=True, reason=known[case.name])]
-            if case.name in known
-            else [],
-        )
-        for case in CASES
-    ]
+CASES_BY_NAME = pytest.mark.parametrize(
+    "case", [pytest.param(case, id=case.name) for case in CASES]
+)
 
 
-@pytest.mark.parametrize("case", _params({}))
+@CASES_BY_NAME
 def test_steps(case: Case) -> None:
     """Four times as much takes four times the steps."""
     few, many = steps(case.make(case.steps)), steps(case.make(4 * case.steps))
@@ -34,7 +25,7 @@ def test_steps(case: Case) -> None:
     assert many <= MOST_STEPS * few, (few, many)
 
 
-@pytest.mark.parametrize("case", _params(KNOWN))
+@CASES_BY_NAME
 def test_time(case: Case) -> None:
     """And nowhere near sixteen times the time."""
     assert ratio_of_time(case.make, case.size) < MOST_TIME

@@ -36,6 +36,7 @@ class FrameScrubber:
         self._left = 0  # bytes of the payload of a data frame that are still to come
         self._last = True  # whether the message ends with that frame
         self._message: Scrubber | None = None
+        self._paid: list[bytes] = []  # of the message, not yet looked through
         # What goes on in this order: bytes, and how many of the message's are due.
         self._queue: deque[bytes | int] = deque()
         self._ready = b""
@@ -56,6 +57,7 @@ class FrameScrubber:
                 break
             position += taken
         self._unread = data[position:]
+        self._look()
         return self._released()
 
     def finish(self) -> bytes:
@@ -110,10 +112,17 @@ class FrameScrubber:
 
     def _pay(self, payload: bytes) -> None:
         assert self._message is not None
-        self._ready += self._message.feed(payload)
+        self._paid.append(payload)
         if self._last and not self._left:
+            self._look()
             self._ready += self._message.finish()
             self._message = None
+
+    def _look(self) -> None:
+        """Look through what has come of a message, in one go: frames may be of a byte each."""
+        if self._paid and self._message is not None:
+            self._ready += self._message.feed(b"".join(self._paid))
+            self._paid.clear()
 
     def _released(self) -> bytes:
         parts: list[bytes] = []

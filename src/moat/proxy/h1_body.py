@@ -105,14 +105,25 @@ class RestBody:
 class ChunkedBody:
     """A body in chunks. See `moat.proxy.sides.Body`."""
 
-    __slots__ = ("_left", "_parts", "_trailer_size", "_wire", "ended", "trailers")
+    __slots__ = (
+        "_behind",
+        "_left",
+        "_parts",
+        "_searched",
+        "_trailer_size",
+        "_wire",
+        "ended",
+        "trailers",
+    )
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._left = 0  # bytes of the current chunk still to come
         # What is due: b"size" a chunk's line, b"data", its b"end", or b"trailers".
         self._parts = _SIZE
+        self._searched = 0  # bytes of a line that is not over, in which no end is
         self._trailer_size = 0
+        self._behind: list[tuple[bytes, bytes]] = []  # the trailers so far
         self.ended = False
         self.trailers: Headers = ()
 
@@ -154,11 +165,13 @@ class ChunkedBody:
     def _line(self) -> bytes | None:
         """Take a line that is there, without its end. Raises BadMessage."""
         buffer = self._wire.buffer
-        end = buffer.find(b"\r\n", 0, MAX_CHUNK_LINE)
+        end = buffer.find(b"\r\n", max(0, self._searched - 1), MAX_CHUNK_LINE)
         if end >= 0:
+            self._searched = 0
             return self._wire.take(end + 2)[:-2]
-        if len(buffer) >= MAX_CHUNK_LINE or BARE_LF.search(buffer):
+        if len(buffer) >= MAX_CHUNK_LINE or BARE_LF.search(buffer, self._searched):
             raise BadMessage("a chunk line is malformed")
+        self._searched = len(buffer)
         return None
 
     def _take_size(self, line: bytes) -> None:
@@ -170,6 +183,7 @@ class ChunkedBody:
 
     def _take_trailer(self, line: bytes) -> None:
         if not line:
+            self.trailers = tuple(self._behind)
             self.ended = True
             return
         self._trailer_size += len(line)
@@ -178,7 +192,7 @@ class ChunkedBody:
         pair = parse_field(line)
         if never_in_trailers(pair[0].lower()):
             raise BadMessage(f"{pair[0].decode()} stands in a trailer")
-        self.trailers = (*self.trailers, pair)
+        self._behind.append(pair)
 
 
 _SIZE, _DATA, _END, _TRAILERS = range(4)
