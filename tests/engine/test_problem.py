@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine.play import ask, session
-from moat.core.hosts import HostPattern
+from moat.core.hosts import Destination, HostPattern
 from moat.engine.messages import Request
 from moat.engine.policy import Policy, Rule
 from moat.engine.problem import Problem, refused_by_policy
@@ -205,3 +205,10 @@ def test_a_refusal_is_read_by_who_has_no_json() -> None:
     assert first.startswith("Moat refused GET https://evil.example/x: no rule allows evil.example.")
     assert "allow: moat allow evil.example --run 0123456789" in others
     assert "rule: deny by default" in others
+
+
+def test_a_problem_tells_of_which_run_it_is() -> None:
+    """And where the request was to go, unless it says so itself."""
+    told = Problem(502, "bad", "x", (("port", 1),)).about("0123", Destination("https", "h", 443))
+    assert {"run": "0123", "host": "h", "port": 1} == dict(told.members)
+    assert {"run": "0123"} == dict(Problem(400, "bad", "x").about("0123", None).members)

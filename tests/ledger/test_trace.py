@@ -47,7 +47,9 @@ def entry(url: str = "https://api.openai.com/v1/models", **changes: Any) -> Entr
 
 def test_an_exchange_is_read_as_it_was_written() -> None:
     """Every member comes back: what was asked, decided, sent and measured."""
-    measured = Measured(1000.5, bytes_up=3, bytes_down=2**40, first_byte=0.25, duration=1.5)
+    measured = Measured(
+        1000.5, protocol="h2", bytes_up=3, bytes_down=2**40, first_byte=0.25, duration=1.5
+    )
     (read,) = written(entry(status=200, grants=("openai", "other")), measured=measured)
     assert {
         "number": 0,
@@ -65,6 +67,7 @@ def test_an_exchange_is_read_as_it_was_written() -> None:
         "duration": 1.5,
         "error": None,
         "alarm": None,
+        "protocol": "h2",
     } == read
 
 
@@ -104,16 +107,23 @@ def test_secrets_are_masked_in_alarms() -> None:
     assert "seen: ***" == read["alarm"]
 
 
-def test_a_trace_of_the_first_version_is_read(tmp_path: Path) -> None:
-    """It knew no alarms."""
+@pytest.mark.parametrize(("version", "lacks"), [(1, ("alarm", "protocol")), (2, ("protocol",))])
+def test_a_trace_of_an_earlier_version_is_read(
+    tmp_path: Path, version: int, lacks: tuple[str, ...]
+) -> None:
+    """What it did not know of is not there."""
     file = tmp_path / "trace.db"
     trace = Trace(file)
-    trace.record(1, entry(), Measured(1000.5))
+    trace.record(1, entry(alarm="seen"), Measured(1000.5, protocol="h2"))
     trace.close()
     with contextlib.closing(sqlite3.connect(file)) as database:
-        database.executescript("ALTER TABLE exchange DROP COLUMN alarm; PRAGMA user_version = 1;")
+        for column in lacks:
+            database.execute(f"ALTER TABLE exchange DROP COLUMN {column}")
+        database.execute(f"PRAGMA user_version = {version}")
     (read,) = read_trace(file)
-    assert (1, None) == (read["number"], read["alarm"])
+    assert (1, "https://api.openai.com/v1/models") == (read["number"], read["url"])
+    assert [None for _ in lacks] == [read[column] for column in lacks]
+    assert read["alarm"] == (None if "alarm" in lacks else "seen")
 
 
 def test_secrets_are_masked_in_errors() -> None:

@@ -353,14 +353,8 @@ class Ledger:
             raise RecordError("the trace cannot be written")
         if self.on_record:
             self.on_record(entry)
-        copy = Measured(
-            measured.started,
-            measured.bytes_up,
-            measured.bytes_down,
-            measured.first_byte,
-            measured.duration,
-        )
-        self.rows.setdefault(number, []).append((dataclasses.replace(entry), copy))
+        row = dataclasses.replace(entry), dataclasses.replace(measured)
+        self.rows.setdefault(number, []).append(row)
 
 
 class Keys:

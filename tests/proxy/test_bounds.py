@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
+from typing import cast
 
 import pytest
 from h2.errors import ErrorCodes
 from hyperframe.frame import ContinuationFrame, HeadersFrame
 
 from moat.core.secret import Secret
+from moat.engine.clean import cleaner_for
+from moat.engine.messages import Response
 from moat.engine.policy import Policy
 from moat.engine.session import RunSession
 from moat.engine.spellings import Spellings
 from moat.engine.transform import Refused
 from moat.engine.websocket import FrameScrubber
-from moat.proxy import upstream
+from moat.proxy import server, upstream
 from moat.proxy.h1 import BadMessage
+from moat.proxy.h1_body import MOST_AT_ONCE, ChunkedBody
 from moat.proxy.h2_frames import FrameReader
+from moat.proxy.sides import Outgoing
+from moat.proxy.transfer import pass_in_pieces
+from moat.proxy.wire import Wire
 from proxy.h2_support import H2Server, client
 from proxy.support import API, Server, World, reply
 from proxy.tape import Tape, head
@@ -118,6 +126,82 @@ class Elsewhere(Server):
         self.answers(reply())
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
+
+
+@pytest.mark.attack
+def test_early_answers_are_bounded(world: World) -> None:
+    """A server that never comes to the point keeps nobody for ever."""
+    early = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+    for count, status in ((100, 200), (101, 502)):
+        world.server.answers(early * count + reply(), close=True)
+        client = world.tunnel()
+        client.send(b"GET / HTTP/1.1\r\nHost: %b\r\n\r\n" % API.encode())
+        seen = {client.head().status for _ in range(100)}
+        assert {103} == seen
+        assert status == client.answer().status
+
+
+@pytest.mark.attack
+def test_tiny_chunks_are_read_a_few_at_a_time() -> None:
+    """Others wait meanwhile."""
+    wire = Wire()
+    wire.data_received(b"1\r\nx\r\n" * 1000)
+    body = ChunkedBody(wire)
+    assert 0 < len(body.take()) <= MOST_AT_ONCE
+    assert wire.buffer
+
+
+@pytest.mark.attack
+def test_others_have_their_turn_while_something_is_looked_through() -> None:
+    """Between one piece and the next."""
+    turns: list[str] = []
+
+    class Slow:
+        full = False
+
+        def feed(self, data: bytes) -> bytes:
+            turns.append("piece")
+            return data
+
+        def finish(self) -> bytes:
+            return b""
+
+        def send(self, data: bytes) -> None: ...
+
+    async def other() -> None:
+        turns.append("other")
+
+    async def both() -> None:
+        task = asyncio.create_task(other())
+        slow = Slow()
+        await pass_in_pieces([slow], bytes(300), cast(Outgoing, slow), piece=100, end=True)
+        await task
+
+    asyncio.run(both())
+    assert ["piece", "other", "piece", "piece"] == turns
+
+
+@pytest.mark.attack
+def test_what_unpacks_is_looked_through_in_pieces_that_stay_small() -> None:
+    """Looking through one takes no longer than through a plain one of twice the usual size."""
+    secrets = [Secret("sk-real-7f3a9c1e5b2d8064")]
+    plain = cleaner_for(Response(200, (), body=None), secrets)[1]
+    packed = cleaner_for(Response(200, ((b"Content-Encoding", b"gzip"),), body=None), secrets)[1]
+    assert plain is not None
+    assert packed is not None
+    assert packed.piece * 200 <= 1 << 20
+    assert plain.piece <= 16 * 1024
+
+
+@pytest.mark.attack
+def test_a_stranger_gets_less_time_than_a_box(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has not shown the token holds a place that others want."""
+    world.handed.token = Secret("0123456789abcdef0123456789abcdef")
+    monkeypatch.setattr(server, "STRANGER_TIMEOUT", 0.2)
+    client = world.client()
+    assert client.is_closed()
 
 
 @pytest.mark.attack

@@ -188,6 +188,7 @@ def test_bytes_and_status_are_those_on_the_wire(
     assert (up, down) == (measured.bytes_up, measured.bytes_down)
     assert measured.first_byte is not None
     assert measured.duration is not None
+    assert "http/1.1" == measured.protocol
     assert 0 < measured.first_byte <= measured.duration
     assert client.get().status == 200
 

@@ -51,6 +51,26 @@ def test_a_request_goes_on_with_the_key_and_is_recorded(h2_world: H2World) -> No
     ((entry, measured),) = world.trace(1)
     assert (f"https://{API}/v1?x=1", "forwarded", 200) == (entry.url, entry.outcome, entry.status)
     assert (0, 2) == (measured.bytes_up, measured.bytes_down)
+    assert "h2" == measured.protocol
+
+
+def test_a_client_with_all_that_was_stated_got_its_answer(h2_world: H2World) -> None:
+    """Some leave before the end of the stream; who leaves earlier was cut off."""
+    world, upstream = h2_world
+    for count, (length, outcome) in enumerate(((2, "forwarded"), (3, "failed")), 1):
+
+        def respond(peer: Peer, number: int, _: Heard, length: int = length) -> None:
+            said = [(b":status", b"200"), (b"content-length", b"%d" % length)]
+            with peer.lock:
+                peer.h2.send_headers(number, said)
+            peer.send(number, b"ok")
+
+        upstream.respond = respond
+        peer = client(world)
+        peer.ask()
+        peer.until(lambda peer=peer: any(heard.data for heard in peer.streams.values()))  # type: ignore[misc]
+        peer.stream.reset()
+        assert outcome == world.trace(count)[-1][0].outcome
 
 
 def test_a_client_that_speaks_both_is_given_http_1(world: World) -> None:

@@ -89,7 +89,7 @@ def test_a_refusal_is_text_for_a_client_that_asks_for_it(guarded: World) -> None
     assert (403, ["text/plain; charset=utf-8"]) == (answer.status, answer.all("content-type"))
     first, *others = answer.body.decode().splitlines()
     assert first.startswith(f"Moat refused GET https://{API}/admin/x: ")
-    assert f"allow: moat allow {API} --run 0123456789" in others
+    assert f"allow: moat allow {API} GET /admin/x --run 0123456789" in others
     answer = client.get("/admin/x", more="Accept: */*\r\n")
     assert ["application/problem+json"] == answer.all("content-type")
     assert f"deny * /admin/** at {API} (config.yaml)" == answer.problem["rule"]

@@ -181,6 +181,25 @@ def test_only_so_many_idle_connections_are_kept(
     assert [len(idle) for idle in world.upstreams._idle.values()] == [1]
 
 
+@pytest.mark.attack
+def test_only_so_many_are_kept_of_all_hosts_together(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a box would hold one open for each name it can make up."""
+    monkeypatch.setattr(upstream, "MOST_IDLE", 2)
+    places = [f"localhost:{world.plain.port}", f"127.0.0.1:{world.plain.port}"]
+    world.allow(API, *places)
+    client = world.client()
+    for place in (*places, *places):
+        assert client.get(f"http://{place}/", place).status == 200
+    assert 2 == len(idle(world)) == world.upstreams._kept
+    assert world.tunnel().get().status == 200
+    assert 2 == len(idle(world))
+    for place in (*places, *places):
+        assert client.get(f"http://{place}/", place).status == 200
+    assert 2 == len(idle(world)) == world.upstreams._kept
+
+
 # certificates
 
 

@@ -24,7 +24,6 @@ from moat.core.hosts import HostPattern
 from moat.core.secret import Secret
 from moat.engine.clean import cleaner_for, prepare_request
 from moat.engine.fields import extended, without_folded
-from moat.engine.leak import KIND as LEAKED
 from moat.engine.leak import find_in_head, watch, watch_frames
 from moat.engine.messages import Request, Response
 from moat.engine.policy import ALLOWED_WHEN_ASKED, Verdict, allowed_when_asked
@@ -56,14 +55,16 @@ class Entry:
 
 @dataclass(slots=True)
 class Measured:
-    """What the driver measured of one exchange: seconds since the epoch, bytes of the bodies
-    and of an upgraded connection, seconds to the answer's head and to the end."""
+    """What the driver saw of one exchange: seconds since the epoch, bytes of the bodies
+    and of an upgraded connection, seconds to the answer's head and to the end, and which HTTP the
+    client spoke: "http/1.1" or "h2", None where it did not come to that."""
 
     started: float
     bytes_up: int = 0
     bytes_down: int = 0
     first_byte: float | None = None
     duration: float | None = None
+    protocol: str | None = None
 
 
 @dataclass(slots=True)
@@ -207,8 +208,8 @@ def exchange(request: Request, session: RunSession) -> Exchange:
         if not failure.sent:
             entry.grants = ()
         outcome: Outcome = "failed"
-        if failure.problem.kind == LEAKED:
-            outcome, entry.alarm = "refused", failure.problem.detail
+        if failure.problem.alarm is not None:
+            outcome, entry.alarm = "refused", failure.problem.alarm
         if failure.delivered:
             entry.outcome, entry.error = outcome, failure.problem.detail
             yield Record(entry)

@@ -25,9 +25,6 @@ from moat.engine.problem import Problem
 from moat.engine.session import RunSession
 from moat.engine.transform import Refused, Transform
 
-KIND = "placeholder-leak"
-"""The kind of the Problem."""
-
 _GZIP = b"\x1f\x8b"
 # Of a compressed body this much is looked at: more would let a few bytes cost seconds.
 _MOST_UNPACKED = 1 << 20
@@ -54,8 +51,9 @@ class Leak:
         places = {item.bound_to for item in session.injections if item.grant == self.grant}
         return Problem(
             status=403,
-            kind=KIND,
+            kind="placeholder-leak",
             detail=f"Moat refused a request: {self.alarm}.",
+            alarm=self.alarm,
             members=(
                 ("run", session.run),
                 ("host", self.destination.host),

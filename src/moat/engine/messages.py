@@ -34,14 +34,12 @@ __all__ = [
     "without",
 ]
 
-# RFC 9110 section 7.6.1: about one connection only, so never passed on.
+# RFC 9110 section 7.6.1: about one connection only, so never passed on. Nor is what
+# `is_for_proxies`.
 HOP_BY_HOP = frozenset(
     {
         b"connection",
         b"keep-alive",
-        b"proxy-connection",
-        b"proxy-authenticate",
-        b"proxy-authorization",
         b"te",
         b"transfer-encoding",
         b"upgrade",

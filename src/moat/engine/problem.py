@@ -30,13 +30,22 @@ _FILES: dict[Source, str] = {
 class Problem:
     """A refusal as the client reads it: HTTP status, kind, what happened, further members.
 
-    What is rendered depends on the client's Accept header, whose value may be empty.
+    What is rendered depends on the client's Accept header, whose value may be empty. `alarm` is
+    what trace and audit say of something that no agent does by accident; no client reads it.
     """
 
     status: int
     kind: str
     detail: str
     members: tuple[tuple[str, Any], ...] = ()
+    alarm: str | None = None
+
+    def about(self, run: str, destination: Destination | None) -> Problem:
+        """The same, telling of which run it is and where the request was to go."""
+        told: dict[str, Any] = {"run": run}
+        if destination is not None:
+            told |= {"host": destination.host, "port": destination.port}
+        return replace(self, members=tuple({**told, **dict(self.members)}.items()))
 
     def body(self, accept: str = "") -> bytes:
         """The document: JSON, or text for a client that would rather have that."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from moat.errors import RecordError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _SCHEMA = f"""
 CREATE TABLE exchange (
     number      INTEGER PRIMARY KEY,  -- in the order the requests came
@@ -31,13 +31,15 @@ CREATE TABLE exchange (
     first_byte  REAL,                 -- seconds
     duration    REAL,                 -- seconds
     error       TEXT,
-    alarm       TEXT                  -- what no agent does by accident
+    alarm       TEXT,                 -- what no agent does by accident
+    protocol    TEXT                  -- of the client: http/1.1 or h2
 ) STRICT;
 PRAGMA user_version = {SCHEMA_VERSION};
 """
 COLUMNS = (
     "number", "started", "method", "url", "host", "outcome", "rule", "grants", "status",
     "bytes_up", "bytes_down", "first_byte", "duration", "error", "alarm",
+    "protocol",
 )  # fmt: skip
 # All rows in one statement: sqlite3 lets go of the interpreter's lock around each, and the event
 # loop would have to win it back as often.

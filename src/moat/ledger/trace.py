@@ -16,6 +16,9 @@ from moat.ledger.db import COLUMNS, SCHEMA_VERSION, Row, Writer
 
 _Said = tuple[Any, ...]
 
+# Columns that earlier versions of the database do not have.
+_SINCE = {"alarm": 2, "protocol": 3}
+
 
 class Trace:
     """Writes exchanges down, without the secrets it is told of."""
@@ -49,12 +52,13 @@ class Trace:
                 measured.duration,
                 entry.error,
                 entry.alarm,
+                measured.protocol,
             ),
         )
 
     def _row(self, number: int, said: _Said) -> Row:
         """A row of the database: safe to be shown, and without a secret."""
-        (started, method, url, outcome, verdict, grants, *measured, error, alarm) = said
+        (started, method, url, outcome, verdict, grants, *measured, error, alarm, protocol) = said
         mask = self._values.mask
         url = redact.url(mask(url))
         return (
@@ -69,6 +73,7 @@ class Trace:
             *measured,
             error and redact.printable(mask(error)),
             alarm and redact.printable(mask(alarm)),
+            protocol,
         )
 
     def close(self) -> None:
@@ -94,8 +99,7 @@ def read_trace(file: Path) -> list[dict[str, Any]]:
                 return []
             if version > SCHEMA_VERSION:
                 raise RecordError(f"the trace {file} was written by a newer Moat")
-            # The first version knew no alarms.
-            columns = [name if version > 1 or name != "alarm" else "NULL" for name in COLUMNS]
+            columns = [name if version >= _SINCE.get(name, 0) else "NULL" for name in COLUMNS]
             rows = database.execute(
                 f"SELECT {', '.join(columns)} FROM exchange ORDER BY number"  # noqa: S608
             ).fetchall()

@@ -15,8 +15,9 @@ CHANGED = Problem(status=403, kind="refused-by-policy", detail="the policy of th
 BROKEN = Problem(status=500, kind="moat-failed", detail="Moat failed; its log says how")
 
 
-def answer_problem(client: ClientSide, problem: Problem) -> None:
+def answer_problem(client: ClientSide, problem: Problem, run: str) -> None:
     """Answer a request with a problem of our own, as its client wants it. Raises WireClosed."""
+    problem = problem.about(run, client.request.destination)
     wanted = b",".join(get_all(client.request.headers, b"accept")).decode("latin-1")
     body = problem.body(wanted)
     response = _head(problem, len(body), wanted)

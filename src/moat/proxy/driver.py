@@ -51,6 +51,7 @@ class Play:
     _said = 0.0  # when the client last sent something of a body
     _sent = False
     _delivering = False
+    _length: int | None = None  # of the answer's body, where it is stated
     _overdue = False
     _changed = False
     _early = 0  # how many 1xx there were
@@ -61,7 +62,7 @@ class Play:
         self._client = client
         self._request: Request = client.request
         self._number = handed.next_number()
-        self._measured = Measured(time.time())
+        self._measured = Measured(time.time(), protocol=client.protocol)
         self._clock = time.perf_counter()
         self._now = handed.live.now
         self._task = task
@@ -133,11 +134,17 @@ class Play:
             problem = CHANGED
         elif self._overdue:
             return _throw(conversation, self._silent("sent nothing"))
-        elif self._turns is not None:
+        elif self._turns is not None or self._got_all:
             return conversation.send(None)
         else:
             problem = GONE if self._client.lost or self._client.cut else ENDED
         return _throw(conversation, self._failed(problem))
+
+    @property
+    def _got_all(self) -> bool:
+        """Whether a client that leaves has as much of a body as was stated: some do not wait for
+        its end in HTTP/2."""
+        return self._length is not None and self._measured.bytes_down >= self._length > 0
 
     async def _carry_out(self, command: Command) -> object:
         if isinstance(command, Resolve):
@@ -169,7 +176,7 @@ class Play:
 
     def _refuse(self, problem: Problem) -> None:
         try:
-            answer_problem(self._client, problem)
+            answer_problem(self._client, problem, self._handed.session.run)
         except WireClosed:
             self._client.abort()
 
@@ -286,6 +293,7 @@ class Play:
                 client.start(command.response)
                 await self._tunnel(upstream, command, through)
                 return
+            self._length = command.response.body
             body = upstream.body
             piece = PIECE if cleaner is None else cleaner.piece
             data = b"" if body.ended else body.take()

@@ -122,8 +122,9 @@ class Head:
     def end_to_end(self, dropped: frozenset[bytes] = HOP_BY_HOP) -> Headers:
         """The fields less everything that concerns one connection only."""
         listed = [name for name in self.said if is_for_proxies(name)]
-        if listed or (self.connection and not _USUAL.issuperset(self.connection)):
-            dropped = dropped.union(self.connection, listed)
+        listed += [name for name in self.connection if name not in _USUAL]
+        if listed:
+            dropped = dropped.union(listed)
             return tuple([pair for pair in self.headers if pair[0].lower() not in dropped])
         if dropped.isdisjoint(self.said):
             return self.headers

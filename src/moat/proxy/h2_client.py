@@ -243,7 +243,8 @@ class H2Conversation(Link):
             status, reason = 503, failure.message
             stream.last = True
         detail = f"Moat refused a request: {reason}"
-        answer_problem(stream, Problem(status=status, kind="bad-request", detail=detail))
+        problem = Problem(status=status, kind="bad-request", detail=detail)
+        answer_problem(stream, problem, self._handed.session.run)
 
     def _note_safely(self, method: str, url: str, status: int | None, reason: str) -> None:
         try:

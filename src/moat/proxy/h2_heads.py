@@ -12,7 +12,6 @@ from hpack.struct import NeverIndexedHeaderTuple
 
 from moat.core.hosts import Destination
 from moat.engine.messages import (
-    HOP_BY_HOP,
     Headers,
     Request,
     Response,
@@ -44,11 +43,13 @@ _CONNECTION_FIELDS = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
 )
 # Where a request goes stands in its destination alone; TE is judged by who sends it on.
-_NOT_IN_REQUESTS = (HOP_BY_HOP | {b"host"}) - {b"te"}
+_NOT_IN_REQUESTS = frozenset({b"host"})
 # What both ends say of a switch to WebSocket in HTTP/1.1 alone (RFC 8441 section 5.1).
 _HANDSHAKE = frozenset({b"sec-websocket-key", b"sec-websocket-accept"})
 _NOT_IN_SWITCHES = _NOT_IN_REQUESTS | _HANDSHAKE
 _TRAILERS = [b"trailers"]
+_CONTENT_LENGTH = frozenset({b"content-length"})
+_NOTHING: frozenset[bytes] = frozenset()
 
 # What may stand in the table of a compression (RFC 7541 section 7.1): whoever makes requests on
 # the same connection could try guesses against it. A credential can stand in any header that was
@@ -211,7 +212,8 @@ def parse_response(
     if not _STATUS.fullmatch(code) or code == b"101":
         raise BadMessage("the status is malformed")
     status = int(code)
-    dropped = HOP_BY_HOP | {b"content-length"} if status < 200 or status == 204 else HOP_BY_HOP
+    # RFC 9110 section 8.6: there is no body for it to be the length of.
+    dropped = _CONTENT_LENGTH if status < 200 or status == 204 else _NOTHING
     headers = tuple(_end_to_end(rest, dropped))
     if status < 200:
         return Answered(Response(status, headers), None)

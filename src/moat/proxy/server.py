@@ -320,6 +320,8 @@ class Conversation:
             status, reason = 503, failure.message
         kind = "token-wanted" if status == 407 else "bad-request"
         problem = Problem(status=status, kind=kind, detail=f"Moat refused a request: {reason}")
+        if self._known:  # who has shown no token is told nothing of the run
+            problem = problem.about(self._handed.session.run, self._fixed)
         if not self._client.lost:
             write_problem(self._client, problem)
 
