@@ -3,19 +3,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test soak fuzz lint bench bench-docs docs lock clean help
+.PHONY: setup demo test mutations soak fuzz lint bench bench-docs docs lock clean help
 
 help:
-	@echo "make setup   a working $(BIN)/moat"
-	@echo "make demo    the main job, shown with the real Codex CLI; no key needed"
-	@echo "make test    all tests (downloads the Codex CLI once, 167 MB)"
-	@echo "make soak    mixed, hostile traffic through a real proxy for minutes (SECONDS=300 SEED=…)"
-	@echo "make fuzz    what is nearly right, in more cases than the tests take (CASES=20000 SEED=…)"
-	@echo "make lint    ruff, mypy, import-linter"
-	@echo "make bench   performance, as ratios measured in one run (bench-docs also writes it down)"
-	@echo "make docs    check the documentation against the code"
-	@echo "make lock    renew the locked dependencies"
-	@echo "make clean   remove $(VENV), .demo and .cache"
+	@echo "make setup      a working $(BIN)/moat"
+	@echo "make demo       the main job, shown with the real Codex CLI; no key needed"
+	@echo "make test       all tests (downloads the Codex CLI once, 167 MB)"
+	@echo "make mutations  every guard is switched off once, and some attack must succeed then"
+	@echo "make soak       mixed, hostile traffic through a real proxy for minutes (SECONDS=300 SEED=…)"
+	@echo "make fuzz       what is nearly right, in more cases than the tests take (CASES=20000 SEED=…)"
+	@echo "make lint       ruff, mypy, import-linter"
+	@echo "make bench      performance, as ratios measured in one run (bench-docs also writes it down)"
+	@echo "make docs       check the documentation against the code"
+	@echo "make lock       renew the locked dependencies"
+	@echo "make clean      remove $(VENV), .demo and .cache"
 
 setup: $(VENV)/.ready
 
@@ -29,6 +30,9 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+mutations: setup
+	@$(BIN)/python -m tests.mutations
 
 SECONDS ?= 300
 soak: setup
