@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from typing import cast
 
 import pytest
@@ -161,6 +162,7 @@ def test_others_have_their_turn_while_something_is_looked_through() -> None:
 
         def feed(self, data: bytes) -> bytes:
             turns.append("piece")
+            time.sleep(0.002)
             return data
 
         def finish(self) -> bytes:

@@ -18,9 +18,6 @@ IN_A_LINE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123
 LONGEST = len(b"&#0000115;")
 """Bytes of the longest escape."""
 
-INTRODUCERS = frozenset(b"%\\&")
-"""What escapes begin with, other than the ends of lines."""
-
 LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_%\\&#;"
 """What escapes and base64 consist of, other than the ends of lines."""
 
@@ -66,6 +63,11 @@ def shows_sign(text: bytes) -> bool:
         or (0x26 in text and _AMPERSAND.search(text))
         or (0x0A in text and BROKEN.search(text))
     )
+
+
+def is_introduced(text: bytes) -> bool:
+    """Whether an escape other than the end of a line may begin in a text."""
+    return 0x25 in text or 0x5C in text or 0x26 in text
 
 
 def signs(text: bytes) -> Iterator[int]:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from moat.engine.escapes import BROKEN
+
 MARK = "moat-proxy-injected"
 """What placeholders have in common, and no secret has."""
 
@@ -77,14 +79,14 @@ class Watched:
 
 
 def _other_views(data: bytes) -> list[bytes]:
-    """Some bytes less percent-encoding, and less the line ends that base64 has; none where that
-    changes nothing."""
+    """Some bytes less percent-encoding, and less the line ends where they look like those of
+    base64; none where that changes nothing."""
     views = []
-    if b"%" in data and _ENCODED.search(data):
+    if 0x25 in data and _ENCODED.search(data):
         from urllib.parse import unquote_to_bytes  # here, since every start pays for an import
 
         views.append(unquote_to_bytes(data))
-    if b"\n" in data:
+    if 0x0A in data and BROKEN.search(data):
         views.append(data.translate(None, b"\r\n"))
     return views
 

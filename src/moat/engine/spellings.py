@@ -45,11 +45,15 @@ class Spellings:
         # Of these the beginning may be lost to what only looks like an escape.
         self._cores = tuple({_longest_run(one)[escapes.LONGEST :] for one in self._needles})
         self._letters = bytes({*escapes.LETTERS, *b"".join(self._needles)})
+        self._in_words = _zero_but(self._letters)
+        self._in_lines = _zero_but(self._letters + b"\r\n")
         self._longest = max(map(len, self._needles), default=0)
         self._reach = self._longest * escapes.LONGEST + escapes.CONTEXT
         self._beginning_with: dict[int, list[bytes]] = {}
         for needle in self._needles:
             self._beginning_with.setdefault(needle[0], []).append(needle)
+        first = b"".join([re.escape(bytes((byte,))) for byte in self._beginning_with])
+        self._first = re.compile(b"[%b]" % first if first else b"(?!)")
 
     @staticmethod
     def of(secrets: Iterable[Secret]) -> Spellings:
@@ -90,10 +94,9 @@ class Spellings:
                 return 0
         tail = text[-self._reach :]
         broken = tail[-1] in b"\r\n" or (_LF in tail and escapes.BROKEN.search(tail))
-        letters = self._letters + b"\r\n" if broken else self._letters
-        word = tail[len(tail.rstrip(letters)) :]
+        word = tail[tail.translate(self._in_lines if broken else self._in_words).rfind(0) + 1 :]
         begun = self._begun(word)
-        if broken or not escapes.INTRODUCERS.isdisjoint(word):
+        if broken or escapes.is_introduced(word):
             begun = max(begun, self._begun_escaped(word))
         return begun
 
@@ -130,10 +133,12 @@ class Spellings:
 
     def _begun(self, text: bytes) -> int:
         """The length of the longest end that is the beginning of a needle, and not all of it."""
-        for size in range(min(len(text), self._longest - 1), 0, -1):
-            for needle in self._beginning_with.get(text[-size], ()):
-                if len(needle) > size and needle.startswith(text[-size:]):
-                    return size
+        end = len(text)
+        for match in self._first.finditer(text, max(0, end - self._longest + 1)):
+            start = match.start()
+            for needle in self._beginning_with[text[start]]:
+                if len(needle) > end - start and needle.startswith(text[start:]):
+                    return end - start
         return 0
 
     def _begun_escaped(self, text: bytes) -> int:
@@ -158,6 +163,11 @@ class Spellings:
                 for needle in self._beginning_with.get(text[at], ()):
                     if needle.startswith(text[at:end]):
                         yield at, needle, end - at, after
+
+
+def _zero_but(letters: bytes) -> bytes:
+    """A table for `translate` that makes zeros of all other bytes."""
+    return bytes([byte in letters for byte in range(256)])
 
 
 # The names of the entries are our own secrets, and nobody else can ask for one.

@@ -108,7 +108,7 @@ class ChunkedBody:
     __slots__ = (
         "_behind",
         "_left",
-        "_parts",
+        "_part",
         "_searched",
         "_trailer_size",
         "_wire",
@@ -120,7 +120,7 @@ class ChunkedBody:
         self._wire = wire
         self._left = 0  # bytes of the current chunk still to come
         # What is due: b"size" a chunk's line, b"data", its b"end", or b"trailers".
-        self._parts = _SIZE
+        self._part = _SIZE
         self._searched = 0  # bytes of a line that is not over, in which no end is
         self._trailer_size = 0
         self._behind: list[tuple[bytes, bytes]] = []  # the trailers so far
@@ -129,28 +129,35 @@ class ChunkedBody:
 
     def take(self) -> bytes:
         """The data of what is there already. Raises BadMessage."""
-        wire = self._wire
+        buffer = self._wire.buffer
         found: list[bytes] = []
-        while not self.ended and wire.buffer and len(found) < MOST_AT_ONCE:
-            if self._parts == _DATA:
-                data = wire.take(self._left)
+        at = 0
+        while not self.ended and at < len(buffer) and len(found) < MOST_AT_ONCE:
+            if self._part == _DATA:
+                data = bytes(memoryview(buffer)[at : at + self._left])
+                at += len(data)
                 self._left -= len(data)
                 found.append(data)
                 if not self._left:
-                    self._parts = _END
-            elif self._parts == _END:
-                if wire.buffer[:2] != b"\r\n"[: len(wire.buffer)]:
+                    self._part = _END
+            elif self._part == _END:
+                end = buffer[at : at + 2]
+                if end != b"\r\n"[: len(end)]:
                     raise BadMessage("a chunk does not end where it said")
-                if len(wire.buffer) < 2:
+                if len(end) < 2:
                     break
-                wire.take(2)
-                self._parts = _SIZE
-            elif (line := self._line()) is None:
-                break
-            elif self._parts == _SIZE:
-                self._take_size(line)
+                at += 2
+                self._part = _SIZE
             else:
-                self._take_trailer(line)
+                stop = self._end_of_line(buffer, at)
+                if stop < 0:
+                    break
+                if self._part == _SIZE:
+                    self._begin_chunk(buffer, at, stop)
+                else:
+                    self._take_trailer(bytes(buffer[at:stop]))
+                at = stop + 2
+        self._wire.drop(at)
         return found[0] if len(found) == 1 else b"".join(found)
 
     async def read(self) -> bytes:
@@ -162,24 +169,27 @@ class ChunkedBody:
                 raise WireClosed("the body ended early")
         return b""
 
-    def _line(self) -> bytes | None:
-        """Take a line that is there, without its end. Raises BadMessage."""
-        buffer = self._wire.buffer
-        end = buffer.find(b"\r\n", max(0, self._searched - 1), MAX_CHUNK_LINE)
+    def _end_of_line(self, buffer: bytearray, start: int) -> int:
+        """Where the line that begins there ends; below zero where it does not yet.
+
+        Raises BadMessage.
+        """
+        searched = start + self._searched
+        end = buffer.find(b"\r\n", max(start, searched - 1), start + MAX_CHUNK_LINE)
         if end >= 0:
             self._searched = 0
-            return self._wire.take(end + 2)[:-2]
-        if len(buffer) >= MAX_CHUNK_LINE or BARE_LF.search(buffer, self._searched):
+            return end
+        if len(buffer) - start >= MAX_CHUNK_LINE or BARE_LF.search(buffer, searched):
             raise BadMessage("a chunk line is malformed")
-        self._searched = len(buffer)
-        return None
+        self._searched = len(buffer) - start
+        return end
 
-    def _take_size(self, line: bytes) -> None:
-        match = _CHUNK.fullmatch(line)
+    def _begin_chunk(self, buffer: bytearray, start: int, end: int) -> None:
+        match = _CHUNK.fullmatch(buffer, start, end)
         if match is None:
             raise BadMessage("a chunk line is malformed")
         self._left = int(match[1], 16)
-        self._parts = _DATA if self._left else _TRAILERS
+        self._part = _DATA if self._left else _TRAILERS
 
     def _take_trailer(self, line: bytes) -> None:
         if not line:

@@ -56,6 +56,8 @@ class ProxyServer:
         """Stop listening, end every connection, and wait until they are recorded."""
         for server in self._servers:
             server.close()
+        # Whoever was just let in: a task that is cancelled before it starts cleans nothing up.
+        await asyncio.sleep(0)
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from time import monotonic
 from typing import Any
 
 from moat.engine.messages import Headers
@@ -13,8 +14,10 @@ from moat.proxy.sides import Body, Outgoing
 # How long the other direction may go on once one direction of a tunnel has ended.
 _LINGER = 30.0
 
-# How much is looked into before others have their turn, in bytes and in rounds.
+# What is looked into at once, in bytes; for how many seconds that goes on before others have their
+# turn, and how many rounds of what needs no waiting.
 PIECE = 16 * 1024
+_LONGEST = 0.001
 _TURN = 16
 
 Count = Callable[[int], None]
@@ -32,16 +35,22 @@ def pass_through(transforms: Sequence[Transform], data: bytes, *, end: bool) -> 
 async def pass_in_pieces(
     through: Sequence[Transform], data: bytes, sink: Outgoing, *, piece: int, end: bool
 ) -> None:
-    """Send the next of a body after some transforms, no more than `piece` bytes of it at a time.
-    Raises Refused, or WireClosed."""
+    """Send the next of a body after some transforms, no more than `piece` bytes of it at a time,
+    and with others having their turn in between. Raises Refused, or WireClosed."""
+    ready: list[bytes] = []
+    since = monotonic()
     for start in range(0, max(len(data), 1), piece):
-        if start:
+        if start and monotonic() - since > _LONGEST:
+            sink.send(b"".join(ready))
+            ready.clear()
             await asyncio.sleep(0)  # others are waiting
             if sink.full:
                 await sink.drain()
+            since = monotonic()
         last = end and start + piece >= len(data)
-        if out := pass_through(through, data[start : start + piece], end=last):
-            sink.send(out)
+        ready.append(pass_through(through, data[start : start + piece], end=last))
+    if out := ready[0] if len(ready) == 1 else b"".join(ready):
+        sink.send(out)
 
 
 async def copy(

@@ -143,11 +143,19 @@ class Wire(asyncio.Protocol):
         else:
             data = bytes(memoryview(buffer)[:limit])
             del buffer[:limit]
-        if self._reading_paused and len(self.buffer) < HIGH_WATER // 2:
+        if self._reading_paused:
             self._resume_reading()
         return data
 
+    def drop(self, size: int) -> None:
+        """Take bytes that were read where they are."""
+        del self.buffer[:size]
+        if self._reading_paused:
+            self._resume_reading()
+
     def _resume_reading(self) -> None:
+        if len(self.buffer) >= HIGH_WATER // 2:
+            return
         # OpenSSL may hold bytes that raise no event of their own.
         if self._tls is not None:
             self._decrypt()
