@@ -15,6 +15,8 @@ MARK = "moat-proxy-injected"
 _FIT = re.compile(r"[A-Za-z0-9._~-]{8,}")
 # A letter, a digit or one of `-._~`, percent-encoded: no honest client does that.
 _ENCODED = re.compile(rb"%(?:2[DEde]|3[0-9]|[4-7][0-9A-Fa-f])")
+# So many certain digits are not met by chance.
+_ENOUGH_DIGITS = 10
 _OTHER_ALPHABET = bytes.maketrans(b"+/", b"-_")
 
 
@@ -46,7 +48,7 @@ class Watched:
             grants.setdefault(item.text, set()).add(item.grant)
         self._each = [(frozenset(of), _spelled(text)) for text, of in grants.items()]
         marks = {MARK if MARK in text else text for text in grants}
-        self._marks = tuple({form for mark in sorted(marks) for form in _spelled(mark)})
+        self._marks = tuple({_core(form) for mark in sorted(marks) for form in _spelled(mark)})
         # All of it percent-encoded takes the most; base64 in lines takes less, line ends and all.
         self.reach = 3 * max(map(len, grants), default=0)
         """How many bytes one takes at most."""
@@ -89,6 +91,12 @@ def _other_views(data: bytes) -> list[bytes]:
     if 0x0A in data and BROKEN.search(data):
         views.append(data.translate(None, b"\r\n"))
     return views
+
+
+def _core(form: bytes) -> bytes:
+    """What to look for first: in hexadecimal, digits that are the same in either case."""
+    digits = max(re.split(rb"[^0-9]+", form), key=len)
+    return digits if len(digits) >= _ENOUGH_DIGITS else form
 
 
 def _spelled(text: str) -> tuple[bytes, ...]:

@@ -13,6 +13,9 @@ from moat.proxy.sides import ClientSide, UpstreamSide
 from moat.proxy.transfer import copy, pass_through
 from moat.proxy.wire import WireClosed
 
+# Bytes that are looked into at once: for placeholders, which takes a few milliseconds at worst.
+_PIECE = 64 * 1024
+
 
 class Upload:
     """Sends one body from the client to the upstream, beside the task that reads the answer.
@@ -58,7 +61,9 @@ class Upload:
     async def _send(self, upstream: UpstreamSide) -> None:
         body = self._client.body
         try:
-            await copy(body, upstream, self._through, self._count, fields=self._fields)
+            await copy(
+                body, upstream, self._through, self._count, fields=self._fields, piece=_PIECE
+            )
         except BadMessage as error:
             detail = f"the body of the request is not sound: {error.reason}"
             self._refuse(upstream, detail, status=error.status)
