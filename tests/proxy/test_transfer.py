@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from moat.proxy import transfer
+from moat.proxy import switched
 from proxy.support import API, Client, Stream, World, end_tls, eventually, get, reply
 from proxy.test_upload import wait_until_stalled
 
@@ -209,7 +209,7 @@ def test_the_other_side_of_a_tunnel_may_not_linger_for_ever(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once one side has ended, the other has so long and no longer."""
-    monkeypatch.setattr(transfer, "_LINGER", 0.2)
+    monkeypatch.setattr(switched, "_LINGER", 0.2)
     client = websocket(world, lambda stream: (stream.send(SWITCH), end_tls(stream))[1])
     assert client.rest() == b""
     assert world.trace(1)[0][0].outcome == "forwarded"

@@ -30,7 +30,8 @@ from moat.proxy.h1 import BadMessage
 from moat.proxy.interface import Handed
 from moat.proxy.sides import ClientSide, UpstreamSide
 from moat.proxy.silence import Turns
-from moat.proxy.transfer import PIECE, copy, pass_in_pieces, pass_through, tunnel
+from moat.proxy.switched import Switched
+from moat.proxy.transfer import PIECE, copy, pass_in_pieces, pass_through
 from moat.proxy.upload import Upload
 from moat.proxy.upstream import UpstreamError
 from moat.proxy.wire import WireClosed
@@ -291,7 +292,7 @@ class Play:
             if command.response.upgrade is not None:
                 self._delivering = True
                 client.start(command.response)
-                await self._tunnel(upstream, command, through)
+                await self._switch(upstream, command)
                 return
             self._length = command.response.body
             body = upstream.body
@@ -346,60 +347,21 @@ class Play:
         self._reading = None
         return data
 
-    async def _tunnel(
-        self, upstream: UpstreamSide, command: Deliver, through: tuple[Transform, ...]
-    ) -> None:
+    async def _switch(self, upstream: UpstreamSide, command: Deliver) -> None:
+        """Pass on what both sides say from now on. Raises WireClosed, or Refused."""
         turns = self._turns = Turns()
-        watching = () if command.watching is None else (command.watching,)
-        await tunnel(
-            self._tunnel_up(upstream, watching, turns),
-            self._tunnel_down(upstream, command, through, turns),
+        switched = Switched(
+            self._client,
+            upstream,
+            read=self._read,
+            turns=turns,
+            now=self._now,
+            count_up=self._count_up,
+            count_down=self._count_down,
         )
+        await switched.run(command.watching, command.cleaner)
         if self._overdue:
             raise WireClosed("the upstream was silent")
-
-    async def _tunnel_up(
-        self, upstream: UpstreamSide, through: tuple[Transform, ...], turns: Turns
-    ) -> None:
-        body = self._client.body
-        try:
-            while not body.ended:
-                if upstream.full:
-                    await upstream.drain()
-                data = await body.read()
-                self._count_up(len(data))
-                turns.said(data, self._now())
-                if data := pass_through(through, data, end=body.ended):
-                    upstream.send(data)
-            upstream.finish()
-        except WireClosed:
-            self._cut_tunnel(upstream)
-
-    async def _tunnel_down(
-        self,
-        upstream: UpstreamSide,
-        command: Deliver,
-        through: tuple[Transform, ...],
-        turns: Turns,
-    ) -> None:
-        body = upstream.body
-        try:
-            while not body.ended:
-                if self._client.full:
-                    await self._client.drain()
-                data = await self._read()
-                self._count_down(len(data))
-                turns.heard()
-                piece = PIECE if command.cleaner is None else command.cleaner.piece
-                await pass_in_pieces(through, data, self._client, piece=piece, end=body.ended)
-            self._client.finish()
-        except WireClosed:
-            self._cut_tunnel(upstream)
-
-    def _cut_tunnel(self, upstream: UpstreamSide) -> None:
-        """A cut on one side is one on the other."""
-        upstream.abort()
-        self._client.abort()
 
     # what went by, and what went wrong
 

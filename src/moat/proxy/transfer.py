@@ -1,18 +1,14 @@
-"""Bodies and upgraded connections, passed on as they come: nothing waits for more."""
+"""Bodies, passed on as they come: nothing waits for more."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
-from typing import Any
 
 from moat.engine.messages import Headers
 from moat.engine.transform import Transform
 from moat.proxy.sides import Body, Outgoing
-
-# How long the other direction may go on once one direction of a tunnel has ended.
-_LINGER = 30.0
 
 # What is looked into at once, in bytes; for how many seconds that goes on before others have their
 # turn, and how many rounds of what needs no waiting.
@@ -85,21 +81,3 @@ async def copy(
         elif data:
             sink.send(data)
     sink.finish(fields(body.trailers) if fields and body.trailers else body.trailers)
-
-
-async def tunnel(up: Coroutine[Any, Any, None], down: Coroutine[Any, Any, None]) -> None:
-    """Let both directions of an upgraded connection go on until both have ended, or one fails.
-
-    Raises what a direction raised.
-    """
-    tasks = {asyncio.create_task(up), asyncio.create_task(down)}
-    try:
-        done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        if rest and not any(task.exception() for task in done):
-            done, _ = await asyncio.wait(tasks, timeout=_LINGER)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
