@@ -25,7 +25,7 @@ from moat.proxy.h1 import BadMessage
 from moat.proxy.h1_body import MOST_AT_ONCE, ChunkedBody
 from moat.proxy.h2_frames import FrameReader
 from moat.proxy.sides import Outgoing
-from moat.proxy.transfer import pass_in_pieces
+from moat.proxy.transfer import Chain, pass_in_pieces
 from moat.proxy.wire import Wire
 from proxy.h2_support import H2Server, client
 from proxy.support import API, Server, World, reply
@@ -176,7 +176,7 @@ def test_others_have_their_turn_while_something_is_looked_through() -> None:
     async def both() -> None:
         task = asyncio.create_task(other())
         slow = Slow()
-        await pass_in_pieces([slow], bytes(300), cast(Outgoing, slow), piece=100, end=True)
+        await pass_in_pieces(Chain([slow]), bytes(300), cast(Outgoing, slow), piece=100, end=True)
         await task
 
     asyncio.run(both())

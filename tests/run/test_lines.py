@@ -159,3 +159,24 @@ def test_whether_it_is_about_a_request(
     said = PathRule.parse(line)
     hosts = (host_rule("a.test", "live", said.action),)
     assert it_does is speaks_of(hosts, said, request(method, url, headers))
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("host", ["a.x.test", "*.x.test"])
+def test_a_denial_opens_no_port_that_was_closed(host: str) -> None:
+    """Of a host with rules about paths at one port, the others are closed in any mode."""
+    known = (rule("a.x.test:8443: allow GET /r/**, deny * /r/secret"),)
+    asked = request("DELETE", "https://a.x.test/all")
+    assert not Policy(known, "permissive").decide(asked).allowed
+    policy = after(known, "permissive", host, "deny POST /x")
+    assert policy is None or not policy.decide(asked).allowed
+
+
+def test_a_denial_leaves_others_as_they_were() -> None:
+    """Open where nothing is said of them."""
+    policy = after(
+        (rule("a.x.test:8443: allow GET /r/**"),), "permissive", "*.x.test", "deny POST /x"
+    )
+    assert policy is not None
+    assert policy.decide(request("DELETE", "https://b.x.test/all")).allowed
+    assert not policy.decide(request("POST", "https://b.x.test/x")).allowed

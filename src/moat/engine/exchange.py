@@ -155,8 +155,11 @@ def exchange(request: Request, session: RunSession) -> Exchange:
     entry = Entry(request.method, request.url, verdict, "open")
     leak = find_in_head(request, session)
     if leak is not None:
+        # Before the policy: its word would name a command that opens the place.
         entry.alarm = leak.alarm
-    elif verdict.action == "ask":
+        yield from _refuse(leak.problem(session), entry, "refused", leak.alarm)
+        return
+    if verdict.action == "ask":
         try:
             if (yield Ask(request, verdict)):
                 verdict = entry.verdict = allowed_when_asked(verdict)
@@ -166,9 +169,6 @@ def exchange(request: Request, session: RunSession) -> Exchange:
     if not verdict.allowed:
         problem = refused_by_policy(request, verdict, session)
         yield from _refuse(problem, entry, "refused", verdict.reason)
-        return
-    if leak is not None:
-        yield from _refuse(leak.problem(session), entry, "refused", leak.alarm)
         return
     bound = session.bound(request.destination, request.target)
     injections = bound.injections
@@ -193,8 +193,8 @@ def exchange(request: Request, session: RunSession) -> Exchange:
         local = _is_local(request, verdict)
         known = tuple(secrets.values())
         # Some servers take a trailer for a header: what is judged or replaced among those, must
-        # not come behind the body.
-        trailers = not (through or injections or verdict.path is not None)
+        # not come behind the body; nor, unseen, behind one that is said to be empty.
+        trailers = request.body != 0 and not (through or injections or verdict.path is not None)
         response: Response = yield Forward(outgoing, local, through, trailers)
         while not response.is_final:
             response = yield Inform(cleaner_for(response, known)[0])

@@ -23,7 +23,7 @@ from moat.engine.exchange import (
 )
 from moat.engine.messages import Request, Response
 from moat.engine.problem import Problem
-from moat.engine.transform import Refused, Transform
+from moat.engine.transform import Refused
 from moat.errors import MoatError, RecordError
 from moat.proxy.answers import BROKEN, CHANGED, ENDED, GONE, answer_problem
 from moat.proxy.h1 import BadMessage
@@ -31,7 +31,7 @@ from moat.proxy.interface import Handed
 from moat.proxy.sides import ClientSide, UpstreamSide
 from moat.proxy.silence import Turns
 from moat.proxy.switched import Switched
-from moat.proxy.transfer import PIECE, copy, pass_in_pieces, pass_through
+from moat.proxy.transfer import PIECE, Chain, copy, pass_in_pieces
 from moat.proxy.upload import Upload
 from moat.proxy.upstream import UpstreamError
 from moat.proxy.wire import WireClosed
@@ -47,6 +47,7 @@ class Play:
     _upstream: UpstreamSide | None = None
     _upload: Upload | None = None
     _turns: Turns | None = None
+    _switched: Switched | None = None
     # Since when nothing has come from the upstream; None while nobody asks it for more.
     _reading: float | None = None
     _said = 0.0  # when the client last sent something of a body
@@ -56,7 +57,9 @@ class Play:
     _overdue = False
     _changed = False
     _early = 0  # how many 1xx there were
+    _asking = False
     _approved = False  # by a person who was asked
+    _gone = False
 
     def __init__(self, handed: Handed, client: ClientSide, task: asyncio.Task[None] | None) -> None:
         self._handed = handed
@@ -84,7 +87,11 @@ class Play:
     # what looks after it
 
     def check(self, now: float) -> None:
-        """Give an upstream up that has been silent for too long."""
+        """Give an upstream up that has been silent for too long. A client that has said its last
+        word may wait for an answer, but not for a person: nearly all of those have gone."""
+        if self._asking and self._client.silent and self._task is not None:
+            self._gone = True
+            self._task.cancel()
         if self._reading is None or self._upstream is None:
             return
         asked = self._said if self._turns is None else self._turns.asked
@@ -133,13 +140,23 @@ class Play:
         """What is left to do when the client is gone: for a tunnel that is a good end."""
         if self._changed:
             problem = CHANGED
+        elif (refused := self._refused) is not None:
+            problem = refused  # whoever hangs up right then must not hide it
         elif self._overdue:
             return _throw(conversation, self._silent("sent nothing"))
         elif self._turns is not None or self._got_all:
             return conversation.send(None)
         else:
-            problem = GONE if self._client.lost or self._client.cut else ENDED
+            gone = self._gone or self._client.lost or self._client.cut
+            problem = GONE if gone else ENDED
         return _throw(conversation, self._failed(problem))
+
+    @property
+    def _refused(self) -> Problem | None:
+        """Why it was refused to go on, if it was."""
+        if self._switched is not None and self._switched.refused is not None:
+            return self._switched.refused
+        return self._upload.fault if self._upload is not None else None
 
     @property
     def _got_all(self) -> bool:
@@ -165,7 +182,9 @@ class Play:
     async def _ask_person(self, command: Ask) -> bool:
         asker = self._handed.asker
         if asker is not None:
+            self._asking = True
             self._approved = await asker.ask(command.request, command.verdict)
+            self._asking = False
         return self._approved
 
     async def _resolve(self, grant: str) -> Secret:
@@ -231,7 +250,8 @@ class Play:
         self._upstream = upstream
         self._sent = True
         body = self._client.body
-        ended = body.ended or request.upgrade is not None
+        over = body.ended if self._upload is None else self._upload.over
+        ended = over or request.upgrade is not None
         try:
             upstream.start(request, data, end=ended and not body.trailers)
             if not ended and self._upload is not None:
@@ -287,7 +307,7 @@ class Play:
     async def _deliver(self, command: Deliver) -> None:
         upstream, client, cleaner = self._upstream, self._client, command.cleaner
         assert upstream is not None
-        through: tuple[Transform, ...] = () if cleaner is None else (cleaner,)
+        chain = Chain(() if cleaner is None else (cleaner,))
         try:
             if command.response.upgrade is not None:
                 self._delivering = True
@@ -300,20 +320,20 @@ class Play:
             data = b"" if body.ended else body.take()
             self._measured.bytes_down += len(data)
             rest = b""
-            if through:
+            if chain:
                 data, rest = data[:piece], data[piece:]
-                data = pass_through(through, data, end=body.ended and not rest)
+                data = chain.feed(data, end=body.ended and not rest)
             whole = body.ended and not body.trailers and not rest
             self._delivering = True
             client.start(command.response, data, end=whole)
             if rest:
-                await pass_in_pieces(through, rest, client, piece=piece, end=body.ended)
+                await pass_in_pieces(chain, rest, client, piece=piece, end=body.ended)
             if not whole:
                 fields = None if cleaner is None else cleaner.fields
                 await copy(
                     body,
                     client,
-                    through,
+                    chain,
                     self._count_down,
                     read=self._read,
                     fields=fields,
@@ -350,7 +370,7 @@ class Play:
     async def _switch(self, upstream: UpstreamSide, command: Deliver) -> None:
         """Pass on what both sides say from now on. Raises WireClosed, or Refused."""
         turns = self._turns = Turns()
-        switched = Switched(
+        switched = self._switched = Switched(
             self._client,
             upstream,
             read=self._read,
@@ -377,8 +397,7 @@ class Play:
         return self._failure("upstream-timeout", detail, status=504)
 
     def _failure(self, kind: str, detail: str, *, status: int = 502) -> ExchangeFailed:
-        fault = self._upload.fault if self._upload is not None else None
-        problem = fault or Problem(status=status, kind=kind, detail=detail)
+        problem = self._refused or Problem(status=status, kind=kind, detail=detail)
         return self._failed(problem)
 
     def _failed(self, problem: Problem) -> ExchangeFailed:

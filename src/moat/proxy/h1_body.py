@@ -35,6 +35,7 @@ NEVER_TRAILERS = FRAMING_FIELDS | {
     b"cookie",
     b"expect",
     b"host",
+    b"proxy-authorization",
     b"set-cookie",
     b"te",
     b"trailer",
@@ -45,7 +46,7 @@ NEVER_TRAILERS = FRAMING_FIELDS | {
 def never_in_trailers(name: bytes) -> bool:
     """Whether a field may not stand behind a body, by its name in lower case: also where `_`
     stands for `-`, as some servers read it."""
-    return name.replace(b"_", b"-") in NEVER_TRAILERS or is_for_proxies(name)
+    return name.replace(b"_", b"-") in NEVER_TRAILERS
 
 
 class LengthBody:
@@ -200,9 +201,10 @@ class ChunkedBody:
         if self._trailer_size > MAX_TRAILERS:
             raise BadMessage(f"the trailers are larger than {MAX_TRAILERS} bytes", status=431)
         pair = parse_field(line)
-        if never_in_trailers(pair[0].lower()):
+        if never_in_trailers(name := pair[0].lower()):
             raise BadMessage(f"{pair[0].decode()} stands in a trailer")
-        self._behind.append(pair)
+        if not is_for_proxies(name):
+            self._behind.append(pair)
 
 
 _SIZE, _DATA, _END, _TRAILERS = range(4)

@@ -46,6 +46,11 @@ class H1Client:
         """Whether the client went away without an end."""
         return self._wire.cut
 
+    @property
+    def silent(self) -> bool:
+        """Whether the client will say nothing more."""
+        return self._wire.ended
+
     def inform(self, response: Response) -> None:
         """Send the head of a 1xx answer. Raises WireClosed."""
         self._wire.write(render_response(response))

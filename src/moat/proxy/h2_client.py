@@ -73,6 +73,11 @@ class H2Client(Stream):
         """Whether the client went away, which over HTTP/2 it never does without a word."""
         return self.lost
 
+    @property
+    def silent(self) -> bool:
+        """Whether the client will say nothing more: whoever goes, resets the stream."""
+        return self.lost
+
     def inform(self, response: Response) -> None:
         """Send the head of a 1xx answer. Raises WireClosed."""
         self.begin(render_response(response))

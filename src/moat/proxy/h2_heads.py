@@ -237,7 +237,7 @@ def parse_trailers(fields: Fields) -> Headers:
     for name in values:
         if never_in_trailers(name):
             raise BadMessage(f"{name.decode()} stands in a trailer")
-    return tuple(rest)
+    return tuple(_end_to_end(rest, _NOTHING))
 
 
 def _one_cookie(pairs: Fields) -> Headers:

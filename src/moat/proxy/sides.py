@@ -81,6 +81,11 @@ class ClientSide(Outgoing, Protocol):
         """Whether the client went away without an end."""
         ...
 
+    @property
+    def silent(self) -> bool:
+        """Whether the client will say nothing more."""
+        ...
+
     def inform(self, response: Response) -> None:
         """Send the head of a 1xx answer; another follows. Raises WireClosed."""
         ...

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from moat.engine.transform import Cleaner, Transform
+from moat.engine.problem import Problem
+from moat.engine.transform import Cleaner, Refused, Transform
 from moat.proxy.sides import ClientSide, UpstreamSide
 from moat.proxy.silence import Turns
-from moat.proxy.transfer import Count, pass_in_pieces, pass_through
+from moat.proxy.transfer import Chain, Count, pass_in_pieces
 from moat.proxy.wire import WireClosed
 
 # How long the other direction may go on once one direction has ended.
@@ -20,7 +21,10 @@ class Switched:
     """Both directions of one connection; `read` waits for more of the upstream's.
 
     `turns` is told who has said something, by the clock `now`; the counts are told how many bytes.
+    `refused` is why it ended, if it was for that: who hangs up right then must not hide it.
     """
+
+    refused: Problem | None = None
 
     def __init__(
         self,
@@ -44,10 +48,17 @@ class Switched:
     async def run(self, watching: Transform | None, cleaner: Cleaner | None) -> None:
         """Pass on until both have ended, or one is cut; what comes up goes through `watching`,
         what comes down through `cleaner`. Raises Refused."""
-        await _both(self._up(watching), self._down(cleaner))
+        await _both(self._noting(self._up(watching)), self._noting(self._down(cleaner)))
+
+    async def _noting(self, direction: Coroutine[Any, Any, None]) -> None:
+        try:
+            await direction
+        except Refused as refused:
+            self.refused = refused.problem
+            raise
 
     async def _up(self, watching: Transform | None) -> None:
-        through = () if watching is None else (watching,)
+        chain = Chain(() if watching is None else (watching,))
         body, upstream = self._client.body, self._upstream
         try:
             while not body.ended:
@@ -56,13 +67,16 @@ class Switched:
                 data = await body.read()
                 self._count_up(len(data))
                 self._turns.said(data, self._now())
-                if data := pass_through(through, data, end=body.ended):
+                if data := chain.feed(data, end=body.ended):
                     upstream.send(data)
+            if rest := chain.rest():
+                upstream.send(rest)
             upstream.finish()
         except WireClosed:
             self._cut()
 
     async def _down(self, cleaner: Cleaner | None) -> None:
+        chain = Chain(() if cleaner is None else (cleaner,))
         body, client = self._upstream.body, self._client
         try:
             while not body.ended:
@@ -72,11 +86,11 @@ class Switched:
                 self._count_down(len(data))
                 self._turns.heard()
                 if cleaner is not None:
-                    await pass_in_pieces(
-                        (cleaner,), data, client, piece=cleaner.piece, end=body.ended
-                    )
+                    await pass_in_pieces(chain, data, client, piece=cleaner.piece, end=body.ended)
                 elif data:
                     client.send(data)
+            if rest := chain.rest():
+                client.send(rest)
             client.finish()
         except WireClosed:
             self._cut()

@@ -19,17 +19,34 @@ _TURN = 16
 Count = Callable[[int], None]
 
 
-def pass_through(transforms: Sequence[Transform], data: bytes, *, end: bool) -> bytes:
-    """The next of a body after each of some transforms, one behind the other. Raises Refused."""
-    for transform in transforms:
-        data = transform.feed(data) if data else b""
-        if end:
-            data += transform.finish()
-    return data
+class Chain:
+    """Transforms one body goes through, one behind the other. `finished` says that its end has:
+    it may come while nobody looks, and what is held back must not stay behind."""
+
+    def __init__(self, transforms: Sequence[Transform] = ()) -> None:
+        self._transforms = transforms
+        self.finished = not transforms
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to go through."""
+        return bool(self._transforms)
+
+    def feed(self, data: bytes, *, end: bool) -> bytes:
+        """What can go on, these bytes being the next, and the last with `end`. Raises Refused."""
+        for transform in self._transforms:
+            data = transform.feed(data) if data else b""
+            if end:
+                data += transform.finish()
+        self.finished = self.finished or end
+        return data
+
+    def rest(self) -> bytes:
+        """What was held back, once the body has ended; nothing the second time. Raises Refused."""
+        return b"" if self.finished else self.feed(b"", end=True)
 
 
 async def pass_in_pieces(
-    through: Sequence[Transform], data: bytes, sink: Outgoing, *, piece: int, end: bool
+    chain: Chain, data: bytes, sink: Outgoing, *, piece: int, end: bool
 ) -> None:
     """Send the next of a body after some transforms, no more than `piece` bytes of it at a time,
     and with others having their turn in between. Raises Refused, or WireClosed."""
@@ -44,7 +61,7 @@ async def pass_in_pieces(
                 await sink.drain()
             since = monotonic()
         last = end and start + piece >= len(data)
-        ready.append(pass_through(through, data[start : start + piece], end=last))
+        ready.append(chain.feed(data[start : start + piece], end=last))
     if out := ready[0] if len(ready) == 1 else b"".join(ready):
         sink.send(out)
 
@@ -52,7 +69,7 @@ async def pass_in_pieces(
 async def copy(
     body: Body,
     sink: Outgoing,
-    through: Sequence[Transform],
+    chain: Chain,
     count: Count,
     *,
     read: Callable[[], Awaitable[bytes]] | None = None,
@@ -76,8 +93,10 @@ async def copy(
             await sink.drain()
         data = await read()
         count(len(data))
-        if through:
-            await pass_in_pieces(through, data, sink, piece=piece, end=body.ended)
+        if chain:
+            await pass_in_pieces(chain, data, sink, piece=piece, end=body.ended)
         elif data:
             sink.send(data)
+    if rest := chain.rest():
+        sink.send(rest)
     sink.finish(fields(body.trailers) if fields and body.trailers else body.trailers)

@@ -10,7 +10,7 @@ from moat.engine.problem import Problem
 from moat.engine.transform import Refused, Transform
 from moat.proxy.h1 import BadMessage
 from moat.proxy.sides import ClientSide, UpstreamSide
-from moat.proxy.transfer import copy, pass_through
+from moat.proxy.transfer import Chain, copy
 from moat.proxy.wire import WireClosed
 
 # Bytes that are looked into at once: for placeholders, which takes a few milliseconds at worst.
@@ -34,7 +34,7 @@ class Upload:
         trailers: bool,
     ) -> None:
         self._client = client
-        self._through = through
+        self._chain = Chain(through)
         self._count = count
         self._fields = None if trailers else _none
         self._task: asyncio.Task[None] | None = None
@@ -46,7 +46,12 @@ class Upload:
         data = b"" if body.ended else body.take()
         if data:
             self._count(len(data))
-        return pass_through(self._through, data, end=body.ended)
+        return self._chain.feed(data, end=body.ended)
+
+    @property
+    def over(self) -> bool:
+        """Whether `first` was all of it; an end that came later is still to be sent."""
+        return self._client.body.ended and self._chain.finished
 
     def go_on(self, upstream: UpstreamSide) -> None:
         """Send the rest as it comes."""
@@ -61,9 +66,7 @@ class Upload:
     async def _send(self, upstream: UpstreamSide) -> None:
         body = self._client.body
         try:
-            await copy(
-                body, upstream, self._through, self._count, fields=self._fields, piece=_PIECE
-            )
+            await copy(body, upstream, self._chain, self._count, fields=self._fields, piece=_PIECE)
         except BadMessage as error:
             detail = f"the body of the request is not sound: {error.reason}"
             self._refuse(upstream, detail, status=error.status)

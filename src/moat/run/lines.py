@@ -26,6 +26,7 @@ def rules_with_line(
     """The rules that come before these so that a line holds for a pattern; none where it would
     change nothing. `mode` says what becomes of a host that no rule names."""
     found: list[Rule] = []
+    rules = tuple(rules)
     for rule in rules:
         shared = _shared(rule, pattern)
         if shared is None:
@@ -34,6 +35,8 @@ def rules_with_line(
         if shared == pattern and _decides(rule):
             break
     else:
+        if line.action == "deny" and mode == "permissive":
+            found += _still_closed(rules, pattern, line)
         found += _where_no_rule_is(mode, pattern, line)
     return tuple(found) if any(line in rule.paths for rule in found) else ()
 
@@ -66,6 +69,15 @@ def _with_line(rule: Rule, pattern: HostPattern, line: PathRule) -> Rule:
     # Who needs a host over https does not open plain http to it.
     source = "live" if _decides(rule) else rule.source
     return Rule(pattern, source, paths=paths, group=rule.group)
+
+
+def _still_closed(rules: Iterable[Rule], pattern: HostPattern, line: PathRule) -> Iterable[Rule]:
+    """Of a host with rules about paths at one port, even a permissive policy leaves the others
+    closed: what is denied there is not what opens them."""
+    for rule in rules:
+        shared = _shared(replace(rule, pattern=replace(rule.pattern, port=pattern.port)), pattern)
+        if rule.paths and shared is not None:
+            yield Rule(shared, "live", paths=(line,))
 
 
 def _where_no_rule_is(mode: Mode, pattern: HostPattern, line: PathRule) -> Iterable[Rule]:
