@@ -72,6 +72,21 @@ def test_always_is_stored_as_well(cli: Cli, run: LiveRun) -> None:
     assert {"always"} == {extent for _, _, extent, _ in run.decisions()}
 
 
+def test_a_denied_group_that_a_host_is_in_is_told(cli: Cli) -> None:
+    """Or one would believe that it is allowed now; not where it stands in front of the group."""
+    config = cli.home / "config.yaml"
+    config.write_text("network: {groups: {ours: [a.test]}}\n")
+    config.chmod(0o600)
+    said(cli, "deny", "@ours", "--always")
+    told = said(cli, "allow", "a.test", "--always")
+    assert "@ours stays denied" in told
+    assert "@ours" not in said(cli, "allow", "b.test", "--always")
+    config.write_text(
+        'network: {groups: {ours: [a.test]}, rules: [a.test, "deny @ours"]}\ntrust: ask\n'
+    )
+    assert "@ours" not in said(cli, "allow", "a.test", "--always")
+
+
 def test_always_needs_no_run(cli: Cli) -> None:
     """It is stored for those to come; a run that is named must be there."""
     assert "no run is live; a.test is allowed always" in said(cli, "allow", "a.test", "--always")

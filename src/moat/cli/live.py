@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,6 +159,11 @@ def failed(error: MoatError, extent: str) -> MoatError:
 
 def _store(context: Context, action: str, host: str) -> str:
     written = store_always(context, action, host)
+    if action == "allow" and (group := _denying_group(context, host)) is not None:
+        warn(
+            f"@{group} stays denied in {context.home.config_file}, and {host} is in it: in runs to "
+            f"come that decides, until {host} stands in front of it, below network: rules:"
+        )
     return f"{'written to' if written else 'it stood already in'} {context.home.config_file}"
 
 
@@ -170,6 +176,29 @@ def _check(host: str) -> None:
             hint="write HOST, HOST:PORT or *.DOMAIN, such as github.com, or a @GROUP; for some "
             "requests alone a method and a path behind it",
         ) from None
+
+
+def _denying_group(context: Context, host: str) -> str | None:
+    """The denied group that a host is in, if it is; one that cannot be found out is none."""
+    if host.startswith("@"):
+        return None
+    from moat.config.settings import load_settings
+    from moat.core.hosts import Destination
+    from moat.engine.rules import host_rule
+
+    pattern = HostPattern.parse(host)
+    name = f"any.{pattern.host}" if pattern.below else pattern.host
+    place = Destination("https", name, pattern.port)
+    for rule in load_settings(context.home).network.rules:
+        if rule.group is None:
+            if not rule.paths and host_rule(rule.host, "settings", rule.action).covers(place):
+                return None  # it comes first
+        elif rule.action == "deny":
+            with contextlib.suppress(MoatError):
+                hosts = _hosts_of(context, rule.group)
+                if any(host_rule(each, "settings", "deny").covers(place) for each in hosts):
+                    return rule.group
+    return None
 
 
 def _hosts_of(context: Context, group: str) -> list[str]:
