@@ -194,8 +194,15 @@ def test_what_is_for_proxies_goes_no_further(name: bytes) -> None:
     assert ((b"proxyless", b"1"),) == asked.headers
     answered = parse_answered([(b":status", b"200"), (name, b"x")], "GET", ended=True)
     assert () == answered.response.headers
-    if name != b"proxy-authorization":
-        assert ((b"x", b"y"),) == parse_trailers([(name, b"x"), (b"x", b"y")])
+
+
+@pytest.mark.attack
+def test_what_is_for_proxies_stays_behind_in_trailers_too() -> None:
+    """But for credentials, which never stand there."""
+    fields = [(b"proxy-status", b"x"), (b"proxy", b"x"), (b"x", b"y")]
+    assert ((b"x", b"y"),) == parse_trailers(fields)
+    with pytest.raises(BadMessage):
+        parse_trailers([(b"proxy-authorization", b"x")])
 
 
 @pytest.mark.attack

@@ -183,8 +183,10 @@ class Play:
         asker = self._handed.asker
         if asker is not None:
             self._asking = True
-            self._approved = await asker.ask(command.request, command.verdict)
-            self._asking = False
+            try:
+                self._approved = await asker.ask(command.request, command.verdict)
+            finally:
+                self._asking = False
         return self._approved
 
     async def _resolve(self, grant: str) -> Secret:

@@ -120,7 +120,7 @@ class ChunkedBody:
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._left = 0  # bytes of the current chunk still to come
-        # What is due: b"size" a chunk's line, b"data", its b"end", or b"trailers".
+        # What is due: a chunk's line, its data, the end of those, or trailers.
         self._part = _SIZE
         self._searched = 0  # bytes of a line that is not over, in which no end is
         self._trailer_size = 0
