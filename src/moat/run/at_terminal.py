@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 from moat.core.redact import printable
 from moat.errors import MoatError, system_error
-from moat.run.overlay import Overlay
 from moat.run.question import ALWAYS, LATER, Answer, Asked, Dialog
+from moat.terminal.overlay import Overlay
 
 # Stores for good that a host, as HostPattern writes it, is allowed. Raises MoatError or OSError.
 StoreAlways = Callable[[str], None]

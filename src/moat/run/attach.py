@@ -22,8 +22,8 @@ from types import FrameType
 from moat.errors import Interrupted, MoatError
 from moat.run import control
 from moat.run.at_terminal import AtTerminal, StoreAlways
-from moat.run.overlay import Overlay
 from moat.run.question import LATER, NO, Answer, Asked
+from moat.terminal.overlay import Overlay
 
 _CHUNK = 1 << 16
 _OUTPUTS = {control.STDOUT: 1, control.STDERR: 2}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from moat.run.overlay import Overlay
+from moat.terminal.overlay import Overlay
 from support.tmux import Tmux
 
 OVERLAYING = Path(__file__).with_name("overlaying.py")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from moat.run.modes import Modes
+from moat.terminal.modes import Modes
 
 # Where bytes may end: in a sequence, a string (title, clipboard, …), a character.
 _UNFINISHED = re.compile(

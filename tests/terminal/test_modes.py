@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moat.run.modes import Modes
+from moat.terminal.modes import Modes
 from support.cli import Cli
 from support.pty import Terminal
 from support.tmux import modes_left

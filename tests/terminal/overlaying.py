@@ -10,7 +10,7 @@ import termios
 import tty
 from pathlib import Path
 
-from moat.run.overlay import Overlay
+from moat.terminal.overlay import Overlay
 
 modes = termios.tcgetattr(0)
 tty.setraw(0)
