@@ -42,6 +42,7 @@ FULL = Project(
         ),
     ),
     mounts=(ProjectMount("~/data", "/data"), ProjectMount("../c d", "/c", writable=True)),
+    limits=(("memory", 4 << 30), ("wall", None)),
     command=("npm", "run", "a b"),
     mcp=(
         RemoteServer("docs", "http://[::1]:8080/mcp"),
@@ -97,6 +98,8 @@ def test_everything_asked_for_is_said() -> None:
         "runs the agent codex",
         'runs the command npm run "a b"',
         "calls its runs shop",
+        "limits memory to 4 GiB",
+        "has NO LIMIT on time",
         "installs node@22",
         'sets A to "b c"',
         "has Codex use the model gpt",

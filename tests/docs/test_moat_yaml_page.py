@@ -61,6 +61,14 @@ def test_the_example_is_read() -> None:
             ProjectMount("~/data/fixtures", "/data"),
             ProjectMount("../cache", "/cache", writable=True),
         ),
+        limits=(
+            ("wall", 7200),
+            ("memory", 8 << 30),
+            ("processes", 2000),
+            ("cpus", 1.5),
+            ("disk", 2 << 30),
+            ("files", 4096),
+        ),
         command=("npm", "test"),
         mcp=(
             RemoteServer(

@@ -57,6 +57,14 @@ def test_the_example_is_accepted_and_uses_every_key(
             (("go", ("goproxy.example.com",)),),
             60,
         ),
+        limits=(
+            ("wall", 7200),
+            ("memory", 8 << 30),
+            ("processes", 2000),
+            ("cpus", 1.5),
+            ("disk", 2 << 30),
+            ("files", 4096),
+        ),
     )
     assert expected == SETTINGS.read(node)
     assert isinstance(node, MapNode)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What was typed. `agent` names the agent to run and `task` what is asked of it; without,
-    `command` is run, or what the project says. `terminal` says whether to run on a terminal.
+    `command` is run, or what the project says. `terminal` says whether to run on a terminal,
+    `limits` are texts by the words of `core.limits.OPTIONS`.
     """
 
     command_line: str
@@ -26,6 +28,7 @@ class Asked:
     policy: NetworkPolicy | None = None
     env: tuple[str, ...] = ()
     mounts: tuple[str, ...] = ()
+    limits: Mapping[str, str] = field(default_factory=dict)
     name: str | None = None
     trust: bool = False
     dry_run: bool = False

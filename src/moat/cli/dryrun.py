@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from moat.cli.output import show_json
+from moat.core.limits import OPTIONS, limit_text
 from moat.core.redact import printable
 from moat.run.plan import Plan
 from moat.runtimes.interface import HOME, WORKSPACE
@@ -49,6 +50,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
             "default": DEFAULTS[plan.policy.mode],
             "rules": [str(rule) for rule in plan.policy.rules],
         },
+        "limits": {word: getattr(plan.limits, name) for word, name in OPTIONS.items()},
         "injections": [
             {
                 "destination": item.bound_to,
@@ -96,6 +98,8 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
     yield f"policy       {policy['mode']}: {policy['default']} by default"
     for rule in policy["rules"]:
         yield f"             {rule}"
+    limits = (f"{word} {limit_text(OPTIONS[word], n)}" for word, n in document["limits"].items())
+    yield f"limits       {', '.join(limits)}"
     for item in document["injections"]:
         place = item["header"] or item["parameter"] or item["kind"]
         names = ", ".join((place, *item["headers"]))

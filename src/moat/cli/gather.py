@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -19,6 +20,7 @@ from moat.cli.options import Context
 from moat.cli.output import say
 from moat.cli.places import guarded_places
 from moat.cli.project import Opened, open_project
+from moat.core.limits import Limits, Said, default_limits, merged
 from moat.errors import GrantError, UsageError
 from moat.run.kept import check_resumable, kept_directories
 from moat.run.plan import InstalledTool, Wanted
@@ -57,6 +59,7 @@ def gather(context: Context, asked: Asked) -> Wanted:
         terminal=_terminal_size() if asked.terminal and not asked.dry_run else None,
         command_line=asked.command_line,
         ask_timeout=context.settings.network.ask_timeout,
+        limits=_limits(context, asked, project),
     )
     if asked.env or asked.mounts or asked.name is not None or project:
         from moat.cli import typed
@@ -196,6 +199,20 @@ def _tools(needs: Iterable[str], home: Path) -> tuple[InstalledTool, ...]:
             directory = tools_dir(home) / tool.name / tool.version
             found[tool.name] = InstalledTool(tool.name, tool.version, directory, tool.path)
     return tuple(found.values())
+
+
+def _limits(context: Context, asked: Asked, project: Project | None) -> Limits:
+    """What the run may use up: what was typed comes first, then the project, then the settings."""
+    typed: Said = ()
+    if asked.limits:
+        from moat.cli.typed import limits
+
+        typed = limits(asked.limits)
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    defaults = default_limits(host_memory=memory, host_files=files)
+    said = project.limits if project else ()
+    return merged(defaults, context.settings.limits, said, typed)
 
 
 def _terminal_size() -> tuple[int, int]:

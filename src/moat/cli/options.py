@@ -86,6 +86,15 @@ def add_json(parser: argparse.ArgumentParser, *, hidden: bool = False) -> None:
     parser.add_argument("--json", action="store_true", help=shown)
 
 
+_LIMITS = (
+    ("timeout", "TIME", "end the run after 90s, 30m or 2h"),
+    ("memory", "SIZE", "the memory it may use, 512m or 4g; none for no limit, as for the others"),
+    ("pids", "NUMBER", "how many processes it may have at a time"),
+    ("cpus", "NUMBER", "how many processors it may keep busy, 2 or 0.5"),
+    ("disk", "SIZE", "what its private directories (/tmp, the home) may hold together"),
+)
+
+
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """The options of everything that starts a run."""
     several: dict[str, Any] = {"action": "append", "default": []}
@@ -121,6 +130,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE:TARGET[:rw]",
         help="show a file or directory in the box, read-only unless :rw; may be repeated",
     )
+    for option, metavar, what in _LIMITS:
+        parser.add_argument(f"--{option}", metavar=metavar, help=what)
     parser.add_argument("-n", "--name", metavar="NAME", help="what to call the run")
     parser.add_argument("--trust", action="store_true", help="agree to the project's moat.yaml")
     parser.add_argument(
@@ -142,6 +153,7 @@ def asked_of(args: argparse.Namespace, **more: Any) -> Asked:
         policy=args.policy,
         env=tuple(args.env),
         mounts=tuple(args.mount),
+        limits={option: text for option, *_ in _LIMITS if (text := getattr(args, option))},
         name=args.name,
         trust=args.trust,
         dry_run=args.dry_run,

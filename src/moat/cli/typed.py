@@ -7,11 +7,25 @@ from pathlib import Path
 
 from moat.config.project import ProjectMount
 from moat.core.ids import is_run_id
+from moat.core.limits import OPTIONS, Said, parse_limit
 from moat.errors import UsageError
 from moat.run.mounts import parse_mount, resolve_mounts
 from moat.run.record import LIVE, list_runs
 from moat.run.workspace import Guarded
 from moat.runtimes.interface import Mount
+
+
+def limits(given: Mapping[str, str]) -> Said:
+    """What the options about limits say. Raises UsageError."""
+    found = []
+    for option, text in given.items():
+        name = OPTIONS[option]
+        try:
+            found.append((name, parse_limit(name, text)))
+        except ValueError as error:
+            hint = f"for no limit: --{option} none"
+            raise UsageError(f"--{option}: {error}", hint=hint) from None
+    return tuple(found)
 
 
 def variables(given: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:

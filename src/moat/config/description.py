@@ -13,6 +13,7 @@ from moat.config.network import NetworkRule
 from moat.config.project import Project, ProjectMount, RemoteServer, StdioServer
 from moat.config.shown import in_quotes, shown, value_shown
 from moat.core.hosts import Destination, HostPattern
+from moat.core.limits import LimitName, limit_text
 
 Entry: TypeAlias = tuple[str, ...]
 """The lines of one thing asked for."""
@@ -52,6 +53,7 @@ def _groups(project: Project) -> list[tuple[Entry, ...]]:
         map(_remote_server, project.mcp),
         _stdio_servers(project),
         _program(project),
+        (_entry(_limit(name, amount)) for name, amount in project.limits),
         (_entry(f"installs {shown(name)}") for name in project.dependencies),
         (
             _entry(f"sets {shown(name)} to {in_quotes(value)}")
@@ -126,6 +128,22 @@ def _stdio_server(name: str, server: StdioServer) -> Entry:
     for variable, value in server.env.items():
         entry += _entry(f"  with {shown(variable)} set to {in_quotes(value)}")
     return entry
+
+
+_USES: dict[LimitName, str] = {
+    "wall": "time",
+    "memory": "memory",
+    "processes": "processes",
+    "cpus": "processors",
+    "disk": "private disk space",
+    "files": "open files of a process",
+}
+
+
+def _limit(name: LimitName, amount: float | int | None) -> str:
+    if amount is None:
+        return f"has NO LIMIT on {_USES[name]}"
+    return f"limits {_USES[name]} to {limit_text(name, amount)}"
 
 
 def _program(project: Project) -> Iterator[Entry]:

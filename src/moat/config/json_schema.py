@@ -18,6 +18,7 @@ from moat.config.schema import (
     Integer,
     ListOf,
     MapOf,
+    Quantity,
     Record,
     Shape,
     Text,
@@ -67,6 +68,9 @@ class _Writer:
                 return {"type": "boolean"}
             case Integer():
                 return {"type": "integer", "minimum": shape.minimum, "maximum": shape.maximum}
+            case Quantity():
+                words = {"type": "string", "pattern": f"^(?:{shape.pattern})$"}
+                return {"anyOf": [words, {"type": "number", "minimum": 0}]}
             case Anything():
                 return {"$ref": "#/$defs/anything"}
             case Either():

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moat.config.network import NetworkPolicy, NetworkRule
+from moat.core.limits import Said
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ class Project:
     env: Mapping[str, str] = field(default_factory=dict)
     network: ProjectNetwork = field(default_factory=ProjectNetwork)
     mounts: tuple[ProjectMount, ...] = ()
+    limits: Said = ()
+    """What runs may use up; comes before the person's settings."""
     command: tuple[str, ...] = ()
     mcp: tuple[RemoteServer, ...] = ()
     codex: CodexProject = field(default_factory=CodexProject)

@@ -118,6 +118,26 @@ class Integer:
 
 
 @dataclass(frozen=True)
+class Quantity(Generic[T]):
+    """A number with its unit or without: `4g`, `0.5`, `4096`. Handed to `parse` as it is written,
+    which raises ValueError with a reason; `pattern` is as in Text."""
+
+    parse: Callable[[str], T]
+    pattern: str
+
+    def read(self, node: Node) -> T:
+        numbers = {"integer": _DECIMAL, "number": _FRACTION}
+        if not isinstance(node, ScalarNode) or node.kind not in ("text", *numbers):
+            raise unexpected("an amount, or none", node)
+        if node.kind in numbers and not numbers[node.kind].fullmatch(node.text):
+            raise fault(node.place, f"expected a decimal number, found {quoted(node.text)}")
+        try:
+            return self.parse(node.text)
+        except ValueError as error:
+            raise fault(node.place, str(error)) from None
+
+
+@dataclass(frozen=True)
 class Anything:
     """Whatever can be said: tables, lists, text, numbers, booleans, for a program we do not know.
 

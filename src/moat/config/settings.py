@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 from moat.config.network import NetworkPolicy, NetworkRule
 from moat.config.paths import Home
+from moat.core.limits import Said
 from moat.errors import ConfigError
 from moat.files import open_trusted_file
 
@@ -57,6 +58,8 @@ class Settings:
     network: Network = field(default_factory=Network)
     trust: Trust = "ask"
     """Whether a project's moat.yaml that is new or has changed is shown and asked about."""
+    limits: Said = ()
+    """What a run may use up, where neither options nor the project say it."""
 
 
 def load_settings(home: Home) -> Settings:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from moat.config.limits_schema import LIMITS
 from moat.config.network_schema import GROUP_NAME, HOST, POLICY, RULES
 from moat.config.nodes import quoted
 from moat.config.schema import Choice, Integer, ListOf, MapOf, Record, Text
@@ -74,5 +75,6 @@ SETTINGS = Record(
             },
         ),
         "trust": Choice(("ask", "always")),
+        "limits": LIMITS,
     },
 )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from moat.config.settings import Upstream
 from moat.core.hosts import HostPattern
+from moat.core.limits import Limits
 from moat.engine.inject import Injection
 from moat.engine.placeholder import Placeholder
 from moat.engine.policy import Policy
@@ -58,7 +59,8 @@ class Wanted:
     what begins with `project_` of the project, `mounts` of both, and checked. `terminal` is the
     size of the terminal to run on, None for pipes. `command_line` is how the person would start
     this again, without its arguments. `protected` are names of files the box may not change.
-    `ask_timeout` is how many seconds a request waits for the person's answer.
+    `ask_timeout` is how many seconds a request waits for the person's answer, `limits`
+    are what the run may use up.
     """
 
     workspace: Path
@@ -82,6 +84,7 @@ class Wanted:
     protected: tuple[str, ...] = ()
     mcp_json: bytes | None = None
     ask_timeout: int = 120
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,7 @@ class Plan:
     tools: tuple[InstalledTool, ...]
     terminal: tuple[int, int] | None
     ask_timeout: int
+    limits: Limits
 
     @property
     def versions(self) -> dict[str, str]:
@@ -171,6 +175,7 @@ def build_plan(run: str, wanted: Wanted) -> Plan:
         tools=wanted.tools,
         terminal=wanted.terminal,
         ask_timeout=wanted.ask_timeout,
+        limits=wanted.limits,
     )
 
 
