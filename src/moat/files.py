@@ -15,6 +15,10 @@ from typing import BinaryIO, NamedTuple
 
 from moat.errors import MoatError, UnsafeFile
 
+# include/uapi/linux/openat2.h; the number is the same on every architecture.
+_OPENAT2 = 437
+_NO_LINKS, _BENEATH = 0x04, 0x08
+
 
 class _Rule(NamedTuple):
     """Which permission bits others may not hold, and how that is said and mended."""
@@ -100,6 +104,24 @@ def open_without_links(path: Path) -> int:
         os.close(current)
         raise _changed(path, "it is no file and no directory any more")
     return current
+
+
+def open_beneath(directory: int, path: str, flags: int) -> int:
+    """Open a path below an opened directory, through no link; a last part that is a link is opened
+    itself where `flags` say O_PATH and O_NOFOLLOW. Raises OSError.
+    """
+    import ctypes  # here, as most commands open nothing so
+
+    how = (ctypes.c_uint64 * 3)(flags | os.O_CLOEXEC, 0, _BENEATH | _NO_LINKS)
+    call = ctypes.CDLL(None, use_errno=True).syscall
+    call.restype = ctypes.c_long
+    name = ctypes.c_char_p(os.fsencode(path))
+    number, size = ctypes.c_long(_OPENAT2), ctypes.c_size_t(ctypes.sizeof(how))
+    opened: int = call(number, ctypes.c_int(directory), name, ctypes.byref(how), size)
+    if opened < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), path)
+    return opened
 
 
 def _changed(path: Path, how: str) -> MoatError:

@@ -60,7 +60,8 @@ class Wanted:
     size of the terminal to run on, None for pipes. `command_line` is how the person would start
     this again, without its arguments. `protected` are names of files the box may not change.
     `ask_timeout` is how many seconds a request waits for the person's answer, `limits`
-    are what the run may use up.
+    are what the run may use up. `allow_write` are files of the workspace that the host obeys and
+    the box may change all the same.
     """
 
     workspace: Path
@@ -84,6 +85,7 @@ class Wanted:
     protected: tuple[str, ...] = ()
     mcp_json: bytes | None = None
     ask_timeout: int = 120
+    allow_write: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
 
 
@@ -114,6 +116,7 @@ class Plan:
     tools: tuple[InstalledTool, ...]
     terminal: tuple[int, int] | None
     ask_timeout: int
+    allow_write: tuple[str, ...]
     limits: Limits
 
     @property
@@ -175,6 +178,7 @@ def build_plan(run: str, wanted: Wanted) -> Plan:
         tools=wanted.tools,
         terminal=wanted.terminal,
         ask_timeout=wanted.ask_timeout,
+        allow_write=wanted.allow_write,
         limits=wanted.limits,
     )
 

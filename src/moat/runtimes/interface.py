@@ -37,13 +37,26 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class Guard:
+    """A place that the box cannot move, remove or replace, nor change unless it is `writable`.
+
+    `path` is below `root`, a directory of the box, and goes through no link; it may be one itself.
+    """
+
+    path: str
+    writable: bool = False
+    root: str = WORKSPACE
+
+
+@dataclass(frozen=True, slots=True)
 class BoxSpec:
     """A box to be made: what runs in it, what it sees.
 
     `environment` is all there is of it; `etc` holds the generated files of /etc by name;
     `terminal` is the size (rows, columns) of the terminal to run on, None for three pipes;
     `umask` is the person's, for the files that the command makes. `protected` are names of files
-    of the workspace that the box sees but cannot change or replace.
+    of the workspace that the box sees but cannot change or replace; `guards` are more such places,
+    each behind those it is below.
     """
 
     workspace: Path
@@ -54,6 +67,7 @@ class BoxSpec:
     terminal: tuple[int, int] | None
     umask: int = 0o022
     protected: tuple[str, ...] = ()
+    guards: tuple[Guard, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

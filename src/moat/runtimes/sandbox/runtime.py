@@ -34,7 +34,7 @@ class SandboxBox:
         self._main: int | None = None  # pidfd of the command
         self._exit: asyncio.Task[int] | None = None
         self._terminal = spec.terminal is not None
-        self._protected = spec.protected
+        self._protected, self._guards = spec.protected, spec.guards
         self._bwrap = find_bwrap()
         self._spawned = spawned = Spawned(self._bwrap, spec)
         self._cleanup.callback(spawned.close)
@@ -55,7 +55,7 @@ class SandboxBox:
                     self._let_go_of_block()
                     await self._until_ready()
                     fix_devices(child)
-                    protect(child, self._protected)
+                    protect(child, self._protected, self._guards)
                 except RuntimeUnavailable as error:
                     raise await self._explain(error) from None
                 self._main = self._find_main(child)

@@ -1,0 +1,103 @@
+"""Reading git's settings without asking git, which would obey them. Pure, and tolerant.
+
+What is not understood is left out: git refuses a file with mistakes, so it obeys none of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+_SECTION = re.compile(r'\s*\[\s*([A-Za-z0-9.-]+)(?:\s+"((?:[^"\\]|\\.)*)")?\s*\]')
+_KEY = re.compile(r"\s*([A-Za-z][A-Za-z0-9-]*)\s*(=?)")
+_ESCAPES = {"n": "\n", "t": "\t", "b": "\b"}
+_NOT_A_PATH = frozenset({"", "true", "false", "yes", "no", "on", "off", "1", "0"})
+# Settings whose values are lines for a shell, or programs.
+_COMMANDS = re.compile(
+    r"alias\..*|core\.(askpass|editor|fsmonitor|gitproxy|pager|sshcommand)|credential\.(.*\.)?helper"
+    r"|diff\.external|diff\..*\.(command|textconv)|filter\..*\.(clean|process|smudge)"
+    r"|gpg\.(.*\.)?program|interactive\.difffilter|merge\..*\.driver|pager\..*|sequence\.editor"
+    r"|sendemail\..*cmd|submodule\..*\.update|(difftool|mergetool|browser|man)\..*\.(cmd|path)"
+    r"|trailer\..*\.(cmd|command)|uploadpack\.packobjectshook|remote\..*\.(receivepack|uploadpack)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A path that settings lead git to: a directory of `hooks`, a further file of settings
+    (`include`), or a file that a `command` names, which may be none."""
+
+    kind: Literal["hooks", "include", "command"]
+    path: str
+
+
+def settings_of(text: str) -> Iterator[tuple[str, str]]:
+    """Names, with section and key in small letters, and values, in their order."""
+    prefix, at = "", 0
+    while at < len(text):
+        if section := _SECTION.match(text, at):
+            below = section[2]
+            prefix = section[1].lower() + "."
+            if below is not None:
+                prefix += re.sub(r"\\(.)", r"\1", below) + "."
+            at = section.end()
+        elif key := _KEY.match(text, at):
+            value, at = _value(text, key.end()) if key[2] else ("true", _line_end(text, key.end()))
+            yield prefix + key[1].lower(), value
+        else:
+            at = _line_end(text, at) + 1
+
+
+def references(settings: Iterator[tuple[str, str]]) -> Iterator[Reference]:
+    """The paths that settings lead to, as they are written."""
+    for name, value in settings:
+        if name == "core.hookspath":
+            yield Reference("hooks", value)
+        elif name == "include.path" or (name.startswith("includeif.") and name.endswith(".path")):
+            yield Reference("include", value)
+        elif _COMMANDS.fullmatch(name) and value.lower() not in _NOT_A_PATH:
+            yield from _words(value)
+
+
+def filters(settings: Iterator[tuple[str, str]]) -> Iterator[str]:
+    """The names of the filters that settings define."""
+    for name, _ in settings:
+        if name.startswith("filter.") and name.count(".") >= 2:
+            yield name[len("filter.") : name.rindex(".")]
+
+
+def _words(line: str) -> Iterator[Reference]:
+    """What of a line for a shell may be the path of a file."""
+    for word in re.split(r"[\s;|&<>()`\"'=!$]+", line):
+        if word and not word.startswith("-"):
+            yield Reference("command", word)
+
+
+def _line_end(text: str, at: int) -> int:
+    end = text.find("\n", at)
+    return len(text) if end < 0 else end
+
+
+def _value(text: str, at: int) -> tuple[str, int]:
+    """The value that begins here, and where it ends: quotes and escapes undone, lines joined."""
+    kept, plain, quoted = "", "", False
+    while at < len(text) and text[at] != "\n":
+        char = text[at]
+        if char == "\\" and at + 1 < len(text):
+            at += 1
+            char = "" if text[at] == "\n" else _ESCAPES.get(text[at], text[at])
+            kept, plain = kept + plain + char, ""
+        elif char == '"':
+            quoted = not quoted
+            kept, plain = kept + plain, ""
+        elif char in "#;" and not quoted:
+            at = _line_end(text, at)
+            break
+        elif quoted or not char.isspace():
+            kept, plain = kept + plain + char, ""
+        elif kept:
+            plain += char  # kept once something stands behind it
+        at += 1
+    return kept, at

@@ -1,0 +1,225 @@
+"""What of a workspace a run may not change: decided by looking, before the box is made."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from moat.runtimes.interface import WORKSPACE, Guard
+from moat.workspace.executed import BARE_NEEDS, NEVER_ALLOWED, UNITS
+from moat.workspace.repositories import (
+    Missing,
+    Repository,
+    Want,
+    find_repositories,
+    referred_to,
+    wants_of,
+)
+from moat.workspace.tree import Found, look_up, mode_of, parents
+
+
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """Something to be made where nothing is, for as long as a run lasts."""
+
+    path: str
+    kind: Missing
+
+
+@dataclass(frozen=True, slots=True)
+class Guarding:
+    """What is to be guarded below a root, and what must be made for it first.
+
+    `complete` says whether all of the root was looked through; `open_to` are places that should
+    be guarded and cannot, as all of the workspace would be.
+    """
+
+    guards: tuple[Guard, ...] = ()
+    stand_ins: tuple[StandIn, ...] = ()
+    complete: bool = True
+    open_to: tuple[str, ...] = ()
+
+
+def guard_workspace(
+    root: Path, *, allowed: Iterable[str] = (), environ: Mapping[str, str]
+) -> Guarding:
+    """What to guard of a workspace, a real path. Nothing is changed."""
+    free = tuple(path for path in allowed if path not in NEVER_ALLOWED)
+    found, wants, complete = find_repositories(root)
+    wants += _units(free)
+    if mode_of(root / ".git") is None:
+        wants.append(Want(".git", "directory"))
+    if all(repository.directory for repository in found):
+        wants += _no_repository_itself(root)
+    return _decide(root, found, wants, free, environ, complete=complete)
+
+
+def guard_common(
+    directory: Path, *, work: Path, allowed: Iterable[str] = (), environ: Mapping[str, str]
+) -> Guarding:
+    """What to guard of a repository's own directory that is mounted at its path of the host, for a
+    work tree elsewhere."""
+    found = [Repository("", None)]
+    wants = list(wants_of(directory, found[0], seen=work))
+    free = tuple(
+        str(PurePosixPath(path).relative_to(".git")) for path in allowed if _is_below(path, ".git")
+    )
+    return _decide(directory, found, wants, free, environ, root=str(directory))
+
+
+def _decide(
+    place: Path,
+    found: list[Repository],
+    wants: list[Want],
+    free: tuple[str, ...],
+    environ: Mapping[str, str],
+    *,
+    root: str = WORKSPACE,
+    complete: bool = True,
+) -> Guarding:
+    for repository in found:
+        if root == WORKSPACE:
+            wants += wants_of(place, repository)
+        wants += _led_to(place, repository, environ)
+    ends: dict[str, Missing | None] = {}
+    open_to = []
+    vital = {repository.directory for repository in found}
+    for want in wants:
+        for path, kind in _resolved(place, want):
+            if _is_free(path, free):
+                continue
+            if path == "" or any(_is_below(one, path) for one in vital):
+                open_to.append(path or ".")
+                continue
+            ends[path] = ends.get(path) or kind
+    if several := [path for path in ends if _has_other_names(place / path)]:
+        ends |= dict.fromkeys(_other_names(place, several))
+    return Guarding(
+        tuple(_in_order(ends, root)),
+        tuple(_stand_ins(place, ends)),
+        complete,
+        tuple(dict.fromkeys(open_to)),
+    )
+
+
+def _units(free: tuple[str, ...]) -> Iterator[Want]:
+    for unit in UNITS:
+        missing: Missing | None = "socket" if unit.new else None
+        if not any(_is_below(path, unit.path) and path != unit.path for path in free):
+            yield Want(unit.path, missing)
+            continue
+        # Some of it is allowed: of the rest, what is obeyed is guarded by itself.
+        yield from (Want(f"{unit.path}/{member}", missing) for member in unit.members)
+
+
+def _no_repository_itself(root: Path) -> Iterator[Want]:
+    """Keeps the top of a workspace from becoming a repository's own directory."""
+    yield Want("commondir", "socket")
+    for name in BARE_NEEDS:
+        if mode_of(root / name) is None:
+            yield Want(name, "socket")
+            return
+
+
+def _led_to(place: Path, repository: Repository, environ: Mapping[str, str]) -> Iterator[Want]:
+    for reference, path in referred_to(place, repository, environ):
+        match reference.kind:
+            case "hooks":
+                yield Want(path, "socket")
+            case "include":
+                yield Want(path, "file")
+            case _:
+                end = look_up(place, path)
+                if end.mode is not None and stat.S_ISREG(end.mode):
+                    yield Want(path)
+
+
+def _resolved(place: Path, want: Want) -> Iterator[tuple[str, Missing | None]]:
+    """The links on the way to what is wanted, and where they end."""
+    found: Found = look_up(place, want.path)
+    for link in found.links:
+        yield link, None
+    if found.end is None:
+        return
+    if found.mode is not None:
+        yield found.end, None
+    elif want.missing is not None:
+        yield found.end, want.missing
+
+
+def _is_free(path: str, free: tuple[str, ...]) -> bool:
+    return path not in NEVER_ALLOWED and any(_is_below(path, one) for one in free)
+
+
+def _is_below(path: str, above: str) -> bool:
+    return PurePosixPath(path).is_relative_to(above)
+
+
+def _in_order(ends: Iterable[str], root: str) -> Iterator[Guard]:
+    """The guards, and the directories on the way to them, which stay where they are: each behind
+    those it is below, and none below what cannot be changed at all."""
+    kept = set(ends)
+    kept = {path for path in kept if kept.isdisjoint(parents(path))}
+    passages = {above for path in kept for above in parents(path)}
+    for path in sorted(kept | passages, key=lambda path: (path.count("/"), path)):
+        yield Guard(path, writable=path not in kept, root=root)
+
+
+def _stand_ins(place: Path, ends: Mapping[str, Missing | None]) -> Iterator[StandIn]:
+    made: set[str] = set()
+    for path, kind in ends.items():
+        if kind is None or not made.isdisjoint(parents(path)):
+            continue
+        for above in parents(path):
+            if above not in made and mode_of(place / above) is None:
+                made.add(above)
+                yield StandIn(above, "directory")
+        yield StandIn(path, kind)
+
+
+def _has_other_names(path: Path) -> bool:
+    """Whether a file, or one right in a directory, can be changed by another name."""
+    try:
+        status = path.lstat()
+        if stat.S_ISREG(status.st_mode):
+            return status.st_nlink > 1
+        if not stat.S_ISDIR(status.st_mode):
+            return False
+        with os.scandir(path) as entries:
+            return any(
+                entry.is_file(follow_symlinks=False)
+                and entry.stat(follow_symlinks=False).st_nlink > 1
+                for entry in entries
+            )
+    except OSError:
+        return False
+
+
+def _other_names(place: Path, paths: Iterable[str]) -> Iterator[str]:
+    """All other names of some files, as far as the workspace is looked through."""
+    wanted: set[tuple[int, int]] = set()
+    for path in paths:
+        below = [place / path]
+        if (place / path).is_dir():
+            below = list((place / path).iterdir())
+        for file in below:
+            status = file.lstat()
+            if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+                wanted.add((status.st_dev, status.st_ino))
+    inodes = {inode for _, inode in wanted}
+    seen = 0
+    for above, _, names in os.walk(place):
+        for name in names:
+            file = Path(above, name)
+            seen += 1
+            if seen > _MOST_NAMES:
+                return
+            status = file.lstat()
+            if status.st_ino in inodes and (status.st_dev, status.st_ino) in wanted:
+                yield str(file.relative_to(place))
+
+
+_MOST_NAMES = 200_000

@@ -1,0 +1,154 @@
+"""The git repositories of a workspace, and what of each git on the host obeys.
+
+Git itself is never asked: it would obey what it is asked about.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from moat.workspace.executed import BARE_NEEDS
+from moat.workspace.gitconfig import Reference, references, settings_of
+from moat.workspace.tree import TooMuch, directories, look_up, mode_of, text_of
+
+# How much of a workspace is looked through for repositories, before a run starts.
+MOST_ENTRIES = 30_000
+MOST_SECONDS = 0.15
+_MOST_FILES = 64  # of settings that include each other
+_MOST_DEPTH = 8  # of submodules whose names have slashes
+
+Missing = Literal["socket", "file", "itself", "directory"]
+"""What stands in for something that is not there: a socket, which git and editors do not see; for
+what git reads, an empty file, one that says "the directory it is in", or an empty directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A place that may not change, below the root that is looked at. `missing` says what stands in
+    for it while it is not there; without, it may appear."""
+
+    path: str
+    missing: Missing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository's own directory, and the directory of the files it is about."""
+
+    directory: str
+    work: str | None
+
+
+def find_repositories(root: Path) -> tuple[list[Repository], list[Want], bool]:
+    """All repositories below a root, the `.git` files that lead to some, and whether all of the
+    root was looked through."""
+    found: dict[str, Repository] = {}
+    wants: list[Want] = []
+    complete = True
+    try:
+        for here, names in directories(root, entries=MOST_ENTRIES, seconds=MOST_SECONDS):
+            prefix = here + "/" if here else ""
+            if ".git" in names:
+                for repository in _behind(root, prefix + ".git", here, wants):
+                    found.setdefault(repository.directory, repository)
+            if names.issuperset(BARE_NEEDS):
+                found.setdefault(here, Repository(here, None))
+    except TooMuch:
+        complete = False
+    return list(found.values()), wants, complete
+
+
+def _behind(root: Path, path: str, work: str, wants: list[Want]) -> Iterator[Repository]:
+    """The repositories that a `.git` leads to: its own, and its submodules'."""
+    place = look_up(root, path)
+    wants += (Want(link) for link in place.links)
+    if place.end is None or place.mode is None:
+        return
+    if stat.S_ISREG(place.mode):
+        wants.append(Want(place.end))
+        leads = text_of(root / place.end).strip().removeprefix("gitdir:").strip()
+        above = place.end.rpartition("/")[0]
+        place = look_up(root, leads if leads.startswith("/") else f"{above}/{leads}")
+        wants += (Want(link) for link in place.links)
+    if not place.end or place.mode is None or not stat.S_ISDIR(place.mode):
+        return
+    if mode_of(root / place.end / "HEAD") is None:
+        wants.append(Want(place.end))  # none yet: nobody makes one of it
+        return
+    yield Repository(place.end, work)
+    yield from _modules(root, place.end + "/modules", _MOST_DEPTH)
+
+
+def _modules(root: Path, above: str, depth: int) -> Iterator[Repository]:
+    for name in _directories_in(root / above):
+        here = f"{above}/{name}"
+        if mode_of(root / here / "HEAD") is None:
+            if depth:
+                yield from _modules(root, here, depth - 1)
+            continue
+        yield Repository(here, None)
+        if depth:
+            yield from _modules(root, here + "/modules", depth - 1)
+
+
+def wants_of(root: Path, repository: Repository, *, seen: Path | None = None) -> Iterator[Want]:
+    """What git obeys of a repository; `seen` is where else on this machine the root is in the box,
+    a work tree of it that is kept usable besides those below the root."""
+    prefix = repository.directory + "/" if repository.directory else ""
+    yield Want(prefix + "config", "file")
+    yield Want(prefix + "config.worktree", "file")
+    yield Want(prefix + "commondir", "itself")
+    yield Want(prefix + "hooks", "directory")
+    for name in _directories_in(root / f"{prefix}worktrees"):
+        here = f"{prefix}worktrees/{name}"
+        back = Path(text_of(root / here / "gitdir").strip() or "/")
+        if not back.is_relative_to(root) and (seen is None or not back.is_relative_to(seen)):
+            yield Want(here)  # of a work tree elsewhere: nothing here has to change it
+            continue
+        yield Want(here + "/commondir", "file")
+        yield Want(here + "/gitdir")
+        yield Want(here + "/locked")
+        yield Want(here + "/config.worktree", "file")
+
+
+def referred_to(
+    root: Path, repository: Repository, environ: Mapping[str, str]
+) -> Iterator[tuple[Reference, str]]:
+    """What the settings of a repository lead to, the person's own settings among them, with the
+    path as it is to be looked up from the root."""
+    home = Path(environ.get("HOME") or "/nowhere")
+    own = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    directory = root / repository.directory if repository.directory else root
+    waiting = [Path("/etc/gitconfig"), own / "git/config", home / ".gitconfig"]
+    waiting += [directory / "config", directory / "config.worktree"]
+    read: set[Path] = set()
+    while waiting and len(read) < _MOST_FILES:
+        file = waiting.pop(0)
+        if file in read:
+            continue
+        read.add(file)
+        # The person's own may well be behind a link; of a workspace's, the target is guarded.
+        for reference in references(settings_of(text_of(file.resolve()))):
+            path = reference.path
+            if path.startswith("~/"):
+                path = str(home / path[2:])
+            if reference.kind == "include":
+                path = os.path.normpath(file.parent / path)
+                waiting.append(Path(path))
+            elif not path.startswith("/"):
+                base = repository.directory if repository.work is None else repository.work
+                path = f"{base}/{path}"
+            yield reference, path
+
+
+def _directories_in(path: Path) -> list[str]:
+    try:
+        with os.scandir(path) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    except OSError:
+        return []

@@ -1,0 +1,141 @@
+"""Looking at a workspace without following what may have been planted in it. Nothing is changed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+_MAX_LINKS = 16
+_MAX_TEXT = 1 << 20  # bytes of a file of settings
+
+# Large, and full of what nobody enters: looked through last.
+_LAST = frozenset({"node_modules", "target", "venv", ".venv", "__pycache__", "vendor", "dist"})
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where a path leads, below a root: the links on its way, itself among them, and where it ends.
+
+    `end` is None when it leads out of the root or round in circles; `mode` is None where nothing
+    is, and `above` is then the last directory on the way that exists.
+    """
+
+    links: tuple[str, ...]
+    end: str | None
+    mode: int | None = None
+    above: str = ""
+
+
+def look_up(root: Path, path: str) -> Found:
+    """Follow a path, relative to a root or absolute on this machine, link by link."""
+    links: list[str] = []
+    waiting = deque(_parts(root, path))
+    if waiting and waiting[0] == "/":
+        return Found((), None)
+    done: list[str] = []
+    while waiting:
+        part = waiting.popleft()
+        if part == "..":
+            if not done:
+                return Found(tuple(links), None)
+            done.pop()
+            continue
+        here = "/".join((*done, part))
+        mode = mode_of(root / here)
+        if mode is None:
+            return Found(tuple(links), "/".join((here, *waiting)), None, "/".join(done))
+        if stat.S_ISLNK(mode):
+            links.append(here)
+            target = _target(root / here)
+            if target is None or len(links) > _MAX_LINKS:
+                return Found(tuple(links), None)
+            parts = _parts(root, target)
+            if parts[:1] == ["/"]:
+                return Found(tuple(links), None)
+            if target.startswith("/"):
+                done = []
+            waiting.extendleft(reversed(parts))
+            continue
+        done.append(part)
+    end = "/".join(done)
+    return Found(tuple(links), end, mode_of(root / end) if end else stat.S_IFDIR, end)
+
+
+def mode_of(path: Path) -> int | None:
+    """The mode of what is there, itself if it is a link; None if nothing is, or nothing is seen."""
+    try:
+        return path.lstat().st_mode
+    except OSError:
+        return None
+
+
+def text_of(path: Path) -> str:
+    """What a small regular file says; nothing if it cannot be read."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        with open(os.open(path, flags), "rb") as file:  # noqa: PTH123  # a descriptor
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return ""
+            return file.read(_MAX_TEXT).decode(errors="surrogateescape")
+    except OSError:
+        return ""
+
+
+def directories(root: Path, *, entries: int, seconds: float) -> Iterator[tuple[str, set[str]]]:
+    """Directories below a root, itself ("") first, with the names in them; not those of git's own.
+
+    The nearest come first. Raises TooMuch when there are more entries, or it takes longer.
+    """
+    import time
+
+    until = time.monotonic() + seconds
+    waiting, last = deque([""]), deque[str]()
+    while waiting or last:
+        here = waiting.popleft() if waiting else last.popleft()
+        names, below = set(), []
+        try:
+            with os.scandir(root / here if here else root) as scanned:
+                for entry in scanned:
+                    names.add(entry.name)
+                    if entry.name != ".git" and entry.is_dir(follow_symlinks=False):
+                        below.append(entry.name)
+        except OSError:
+            continue  # gone, or closed to us, and so to the box
+        yield here, names
+        entries -= len(names) + 1
+        if entries < 0 or time.monotonic() > until:
+            raise TooMuch
+        prefix = here + "/" if here else ""
+        for name in sorted(below):
+            (last if name in _LAST else waiting).append(prefix + name)
+
+
+class TooMuch(Exception):
+    """There is more than is looked at."""
+
+
+def parents(path: str) -> Iterator[str]:
+    """The directories above a relative path, the topmost first, without the root."""
+    above = PurePosixPath(path).parents
+    return (str(parent) for parent in reversed(above) if str(parent) != ".")
+
+
+def _parts(root: Path, path: str) -> list[str]:
+    """The parts of a path below a root; of one that is elsewhere the first is "/"."""
+    if path.startswith("/"):
+        try:
+            path = str(PurePosixPath(path).relative_to(root))
+        except ValueError:
+            return ["/"]
+    return [part for part in path.split("/") if part not in ("", ".")]
+
+
+def _target(path: Path) -> str | None:
+    try:
+        return os.readlink(path)  # noqa: PTH115  # as it stands
+    except OSError:
+        return None
