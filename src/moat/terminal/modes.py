@@ -13,13 +13,15 @@ _SEQUENCE = re.compile(
     rb"\x1b\[\?(?P<modes>[0-9;]{1,64})(?P<on>[hl])"
     rb"|\x1b\[>(?P<push>[0-9;]{0,16})u"
     rb"|\x1b\[<(?P<pop>[0-9]{0,5})u"
+    rb"|\x1b\[=(?P<flags>[0-9]{0,5})(?:;[0-9])?u"
+    rb"|\x1b\[4(?P<inserts>[hl])"
     rb"|\x1b\[>4(?:;(?P<keys>[0-9]{0,5}))?m"
     rb"|\x1b\[(?P<shape>[0-9]{0,5}) q"
     rb"|\x1b\[(?P<region>[0-9]{0,5};[0-9]{0,5})?r"
     rb"|(?P<reset>\x1bc|\x1b\[!p)"
 )
 # The beginning of a sequence, cut off where the bytes end.
-_UNFINISHED = re.compile(rb"\x1b(?:\[[0-9;?<>!]{0,70} ?)?\Z")
+_UNFINISHED = re.compile(rb"\x1b(?:\[[0-9;?<>=!]{0,70} ?)?\Z")
 _ON_BY_DEFAULT = frozenset({7, 25})  # autowrap, the cursor
 _SCREENS = frozenset({47, 1047, 1049})  # left last: what was set in one is undone in it
 # What is worth undoing; others are harmless, or harm when they are switched off (2 is VT52).
@@ -37,8 +39,9 @@ class Modes:
 
     def _start(self) -> None:
         self._changed: dict[int, None] = {}
-        self._pushed = 0
-        self._keys = self._shape = self._region = False
+        self._pushed = {False: 0, True: 0}  # each screen has keyboards of its own
+        self._flags = {False: False, True: False}
+        self._keys = self._shape = self._region = self._inserts = False
 
     def feed(self, data: bytes) -> None:
         """These bytes are written next."""
@@ -51,14 +54,19 @@ class Modes:
         self._cut = unfinished[0] if unfinished else b""
 
     def _take(self, match: re.Match[bytes]) -> None:
+        other = self.on_other_screen
         match match.lastgroup:
             case "on":
                 for number in match["modes"].split(b";"):
                     self._set(int(number or b"0"), on=match["on"] == b"h")
             case "push":
-                self._pushed = min(self._pushed + 1, _MANY)
+                self._pushed[other] = min(self._pushed[other] + 1, _MANY)
             case "pop":
-                self._pushed = max(0, self._pushed - int(match["pop"] or b"1"))
+                self._pushed[other] = max(0, self._pushed[other] - int(match["pop"] or b"1"))
+            case "flags":
+                self._flags[other] = True
+            case "inserts":
+                self._inserts = match["inserts"] == b"h"
             case "shape":
                 self._shape = match["shape"] not in (b"", b"0")
             case "region":
@@ -94,15 +102,20 @@ class Modes:
 
     def undo(self) -> bytes:
         """What must be written for the terminal to be as it was; nothing for one left alone."""
-        parts = []
-        if self._pushed:
-            parts.append(b"\x1b[<%du" % self._pushed)
+        parts = [self._keyboards(other=True)] if self.on_other_screen else []
         if self._keys:
             parts.append(b"\x1b[>4;0m")
         if self._shape:
             parts.append(b"\x1b[0 q")
         if self._region:
             parts.append(b"\x1b[r")
+        if self._inserts:
+            parts.append(b"\x1b[4l")
         for mode in sorted(self._changed, key=lambda mode: (mode in _SCREENS, mode)):
             parts.append(b"\x1b[?%d%s" % (mode, b"h" if mode in _ON_BY_DEFAULT else b"l"))
-        return b"\x1b[m" + b"".join(parts) if parts else b""
+        parts.append(self._keyboards(other=False))
+        return b"\x1b[m" + b"".join(parts) if any(parts) else b""
+
+    def _keyboards(self, *, other: bool) -> bytes:
+        popped = b"\x1b[<%du" % self._pushed[other] if self._pushed[other] else b""
+        return popped + (b"\x1b[=0u" if self._flags[other] else b"")
