@@ -43,6 +43,7 @@ FULL = Project(
     ),
     mounts=(ProjectMount("~/data", "/data"), ProjectMount("../c d", "/c", writable=True)),
     limits=(("memory", 4 << 30), ("wall", None)),
+    guard=(".git/hooks",),
     command=("npm", "run", "a b"),
     mcp=(
         RemoteServer("docs", "http://[::1]:8080/mcp"),
@@ -86,6 +87,7 @@ def test_everything_asked_for_is_said() -> None:
         "reaches @npm (the hosts of that group on this machine)",
         "mounts ~/data as /data, read-only",
         'mounts "../c d" as /c, AND CAN CHANGE IT',
+        "CAN CHANGE .git/hooks in the workspace, which programs of this machine obey",
         "uses the credential openai",
         f"uses the MCP server docs at http://[::1]:8080/mcp{local}, without a credential",
         "uses the MCP server linear at https://mcp.linear.app/mcp, "

@@ -69,6 +69,7 @@ def test_the_example_is_read() -> None:
             ("disk", 2 << 30),
             ("files", 4096),
         ),
+        guard=(".vscode/tasks.json",),
         command=("npm", "test"),
         mcp=(
             RemoteServer(

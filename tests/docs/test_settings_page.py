@@ -65,6 +65,7 @@ def test_the_example_is_accepted_and_uses_every_key(
             ("disk", 2 << 30),
             ("files", 4096),
         ),
+        guard=(".vscode/tasks.json",),
     )
     assert expected == SETTINGS.read(node)
     assert isinstance(node, MapNode)

@@ -28,6 +28,8 @@ class Asked:
     policy: NetworkPolicy | None = None
     env: tuple[str, ...] = ()
     mounts: tuple[str, ...] = ()
+    allow_write: tuple[str, ...] = ()
+    worktree: str | None = None
     limits: Mapping[str, str] = field(default_factory=dict)
     name: str | None = None
     trust: bool = False

@@ -26,6 +26,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "command": list(plan.command),
         "workspace": {"source": str(plan.workspace), "target": WORKSPACE},
         "read_only_in_workspace": list(plan.protected),
+        "allow_write": list(plan.allow_write),
         "mounts": [
             {"source": str(mount.source), "target": mount.target, "writable": mount.writable}
             for mount in plan.mounts
@@ -85,6 +86,8 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
     yield f"workspace    {workspace['source']} -> {workspace['target']}"
     for name in document["read_only_in_workspace"]:
         yield f"             {name} is read-only"
+    for name in document["allow_write"]:
+        yield f"             {name} can be changed, though programs of this machine obey it"
     for mount in document["mounts"]:
         mode = "rw" if mount["writable"] else "ro"
         yield f"mount        {mount['source']} -> {mount['target']} ({mode})"

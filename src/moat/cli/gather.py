@@ -60,6 +60,7 @@ def gather(context: Context, asked: Asked) -> Wanted:
         command_line=asked.command_line,
         ask_timeout=context.settings.network.ask_timeout,
         limits=_limits(context, asked, project),
+        allow_write=_allow_write(context, asked, project),
     )
     if asked.env or asked.mounts or asked.name is not None or project:
         from moat.cli import typed
@@ -199,6 +200,18 @@ def _tools(needs: Iterable[str], home: Path) -> tuple[InstalledTool, ...]:
             directory = tools_dir(home) / tool.name / tool.version
             found[tool.name] = InstalledTool(tool.name, tool.version, directory, tool.path)
     return tuple(found.values())
+
+
+def _allow_write(context: Context, asked: Asked, project: Project | None) -> tuple[str, ...]:
+    """What may be changed of what is guarded: as options, the project and the person's settings
+    say together."""
+    typed: tuple[str, ...] = ()
+    if asked.allow_write:
+        from moat.cli.typed import guarded_paths
+
+        typed = guarded_paths(asked.allow_write)
+    said = project.guard if project else ()
+    return tuple(dict.fromkeys((*typed, *said, *context.settings.guard)))
 
 
 def _limits(context: Context, asked: Asked, project: Project | None) -> Limits:

@@ -130,6 +130,13 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE:TARGET[:rw]",
         help="show a file or directory in the box, read-only unless :rw; may be repeated",
     )
+    parser.add_argument(
+        "--allow-write",
+        **several,
+        metavar="PATH",
+        help="let the run change a file that programs of this machine obey, as .git/config; may be "
+        "repeated",
+    )
     for option, metavar, what in _LIMITS:
         parser.add_argument(f"--{option}", metavar=metavar, help=what)
     parser.add_argument("-n", "--name", metavar="NAME", help="what to call the run")
@@ -153,6 +160,7 @@ def asked_of(args: argparse.Namespace, **more: Any) -> Asked:
         policy=args.policy,
         env=tuple(args.env),
         mounts=tuple(args.mount),
+        allow_write=tuple(args.allow_write),
         limits={option: text for option, *_ in _LIMITS if (text := getattr(args, option))},
         name=args.name,
         trust=args.trust,

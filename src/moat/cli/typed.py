@@ -44,6 +44,18 @@ def variables(given: Iterable[str], environ: Mapping[str, str]) -> dict[str, str
     return found
 
 
+def guarded_paths(given: Iterable[str]) -> tuple[str, ...]:
+    """Paths below the workspace. Raises UsageError."""
+    from moat.config.guard_schema import guarded_path
+
+    try:
+        return tuple(map(guarded_path, given))
+    except ValueError as error:
+        raise UsageError(
+            f"--allow-write: {error}", hint="for example: --allow-write .vscode/tasks.json"
+        ) from None
+
+
 def mounts(
     given: Iterable[str],
     of_project: Iterable[ProjectMount],

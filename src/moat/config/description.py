@@ -49,6 +49,7 @@ def _groups(project: Project) -> list[tuple[Entry, ...]]:
     sorts: tuple[Iterable[Entry], ...] = (
         _network(project),
         map(_mount, project.mounts),
+        map(_unguarded, project.guard),
         (_entry(f"uses the credential {shown(grant)}") for grant in project.grants),
         map(_remote_server, project.mcp),
         _stdio_servers(project),
@@ -98,6 +99,10 @@ def _mount(mount: ProjectMount) -> Entry:
     if mount.writable:
         return _entry(f"mounts {way}, AND CAN CHANGE IT")
     return _entry(f"mounts {way}, read-only")
+
+
+def _unguarded(path: str) -> Entry:
+    return _entry(f"CAN CHANGE {shown(path)} in the workspace, which programs of this machine obey")
 
 
 def _remote_server(server: RemoteServer) -> Entry:

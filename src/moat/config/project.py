@@ -91,6 +91,8 @@ class Project:
     mounts: tuple[ProjectMount, ...] = ()
     limits: Said = ()
     """What runs may use up; comes before the person's settings."""
+    guard: tuple[str, ...] = ()
+    """Files of the workspace that runs may change although programs of the host obey them."""
     command: tuple[str, ...] = ()
     mcp: tuple[RemoteServer, ...] = ()
     codex: CodexProject = field(default_factory=CodexProject)

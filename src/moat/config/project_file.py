@@ -86,11 +86,23 @@ def _content(path: Path, directory: int) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
+        if _is_stand_in(path.name, directory):
+            return None
         raise _unopened(path, error) from None
     try:
         return _read(path, descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_stand_in(name: str, directory: int) -> bool:
+    """Whether this only keeps a file from appearing while another run lives: a socket that is
+    closed to everybody (`workspace.standins`)."""
+    try:
+        mode = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
+    except OSError:
+        return False
+    return stat.S_ISSOCK(mode) and stat.S_IMODE(mode) == 0
 
 
 def _read(path: Path, descriptor: int) -> bytes:

@@ -32,6 +32,8 @@ HELP = {
     "limits.cpus": "Processors kept busy, such as 2 or 0.5.",
     "limits.disk": "What /tmp, the home and the like may hold together, such as 2g.",
     "limits.files": "Files that one process may have open.",
+    "guard": "What of the workspace runs may not change, as programs of the host obey it.",
+    "guard.allow": "Files that runs may change all the same, such as .git/config.",
     "command": "What runs when nothing else is asked for, as a list of words.",
     "mcp": "MCP servers reached over http; their credentials are put in on the wire.",
     "mcp[].name": "What the agent calls the server.",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from moat.config.guard_schema import GUARD
 from moat.config.limits_schema import LIMITS
 from moat.config.network_schema import POLICY, RULES
 from moat.config.nodes import Node, fault, place_of, quoted
@@ -212,6 +213,7 @@ PROJECT = Checked(
             "network": NETWORK,
             "mounts": ListOf(_MOUNT, unique="target"),
             "limits": LIMITS,
+            "guard": GUARD,
             "command": WordsOf(_SOMETHING, _WORD),
             "mcp": ListOf(_REMOTE_SERVER, unique="name"),
             "codex": _CODEX,

@@ -60,6 +60,9 @@ class Settings:
     """Whether a project's moat.yaml that is new or has changed is shown and asked about."""
     limits: Said = ()
     """What a run may use up, where neither options nor the project say it."""
+    guard: tuple[str, ...] = ()
+    """Files of workspaces, by their paths below them, that runs may change although programs of
+    this machine run or obey them."""
 
 
 def load_settings(home: Home) -> Settings:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from moat.config.guard_schema import GUARD
 from moat.config.limits_schema import LIMITS
 from moat.config.network_schema import GROUP_NAME, HOST, POLICY, RULES
 from moat.config.nodes import quoted
@@ -76,5 +77,6 @@ SETTINGS = Record(
         ),
         "trust": Choice(("ask", "always")),
         "limits": LIMITS,
+        "guard": GUARD,
     },
 )

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from moat.config.project_file import NAME, OLDER_NAME
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -27,8 +29,8 @@ class Unit:
 
 _MISE = "mise obeys it when you change into the directory"
 UNITS = (
-    Unit("moat.yaml", "Moat obeys it"),
-    Unit("agent.yaml", "Moat obeys it", new=False),
+    Unit(NAME, "Moat obeys it"),
+    Unit(OLDER_NAME, "Moat obeys it", new=False),
     Unit(".envrc", "direnv runs it when you change into the directory"),
     Unit(".mise.toml", _MISE, new=False),
     Unit("mise.toml", _MISE, new=False),
@@ -56,7 +58,7 @@ UNITS = (
     Unit(".gemini", "Gemini CLI obeys it", ("settings.json",)),
     Unit(".husky", "git runs its hooks", new=False),
 )
-NEVER_ALLOWED = frozenset({"moat.yaml", "agent.yaml"})
+NEVER_ALLOWED = frozenset({NAME, OLDER_NAME})
 
 # Without these a directory is no repository: one of them that cannot be made keeps the top of a
 # workspace from becoming one itself, which git would obey if .git were broken.
