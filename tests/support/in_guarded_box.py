@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -67,7 +66,7 @@ async def run(asked):
         before.complete()
         box = await SandboxRuntime().create(spec)
         try:
-            during = sorted(os.listdir(plan.workspace))
+            during = sorted(path.name for path in plan.workspace.iterdir())
             box.open_gate()
             box.close_stdin()
             out, err, code = await asyncio.gather(

@@ -142,7 +142,7 @@ def referred_to(
                 waiting.append(Path(path))
             elif not path.startswith("/"):
                 base = repository.directory if repository.work is None else repository.work
-                path = f"{base}/{path}"
+                path = f"{base}/{path}" if base else path
             yield reference, path
 
 

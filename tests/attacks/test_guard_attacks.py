@@ -1,0 +1,266 @@
+"""What an agent plants so that a program of the host runs it, from inside real boxes.
+
+Each is tried twice: in a box as runs have it, after which the host's own git (or the content of a
+file) shows that nothing came of it; and in one that lacks the guard it is about, where it must
+come off. Otherwise it would prove nothing about the guard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from support.guarding import Place
+from support.users import User
+
+pytestmark = pytest.mark.attack
+
+REPOSITORY = """
+git init -q -b main . && echo a > a && git add a && git commit -qm one
+"""
+# What a person does in the end: whatever git runs for it makes the mark.
+USED = """
+git status >/dev/null 2>&1; git commit -q --allow-empty -m x >/dev/null 2>&1
+for d in sub wt; do [ -d $d ] && (cd $d && git status; git commit -q --allow-empty -m x); done
+test -e "$MARK"
+"""
+PAYLOAD = r'[core]\n\tfsmonitor = "touch MARK; false"\n'
+HOOK = r"#!/bin/sh\ntouch MARK\n"
+
+
+def planted(place: Place) -> bool:
+    """Whether something of the box's ran on the host."""
+    return place.on_host(USED, check=False).returncode == 0
+
+
+def obeyed(place: Place) -> bool:
+    """Whether the host's git takes its settings from the agent."""
+    said = place.on_host("git config --get core.fsmonitor", check=False).stdout
+    return str(place.mark) in said
+
+
+def says(path: str) -> Callable[[Place], bool]:
+    """Whether a file has the agent's text."""
+
+    def look(place: Place) -> bool:
+        file = place.workspace / path
+        return file.is_file() and "evil" in file.read_text()
+
+    return look
+
+
+@dataclass(frozen=True)
+class Attack:
+    """What stands there before, what is tried, which guard is in the way, and how to tell."""
+
+    script: str
+    guard: str
+    before: str = REPOSITORY
+    worked: Callable[[Place], bool] = planted
+
+
+NESTED = REPOSITORY + "mkdir sub; cd sub; git init -q -b main .; git commit -q --allow-empty -m n"
+SUBMODULE = (
+    "mkdir ../lib; (cd ../lib; git init -q -b main .; git commit -q --allow-empty -m l);"
+    + REPOSITORY
+    + 'git submodule --quiet add "$PWD/../lib" sub; git commit -qm sub'
+)
+WORKTREE = REPOSITORY + "git worktree add -q wt"
+HOOKS_ELSEWHERE = REPOSITORY + "git config core.hooksPath .githooks;"
+LINKED = REPOSITORY + "rm -r .git/hooks; mkdir shared; ln -s ../shared .git/hooks"
+NEW_CONFIG = f"printf '{PAYLOAD}' > new; cat .git/config >> new;"
+EVIL_GIT = f"rm -rf e; cp -r .git e; rm -f e/commondir e/config; printf '{PAYLOAD}' > e/config;"
+
+ATTACKS = {
+    "append_to_config": Attack(f"printf '{PAYLOAD}' >> .git/config", ".git/config"),
+    "git_config": Attack("git config core.fsmonitor 'touch MARK; false'", ".git/config"),
+    "config_by_rename": Attack(NEW_CONFIG + "mv -f new .git/config", ".git/config"),
+    "config_removed_first": Attack(
+        NEW_CONFIG + "rm -f .git/config; mv new .git/config", ".git/config"
+    ),
+    "config_by_hard_link": Attack(
+        f"ln .git/config .git/l; printf '{PAYLOAD}' >> .git/l", ".git/config"
+    ),
+    "config_by_earlier_hard_link": Attack(
+        f"printf '{PAYLOAD}' >> before", "before", REPOSITORY + "ln .git/config before"
+    ),
+    "config_as_a_link": Attack(NEW_CONFIG + "ln -sf ../new .git/config", ".git/config"),
+    "config_exchanged_by_directories": Attack(
+        "cp -r .git g; mv .git .g2; mv g .git; rm -f .git/config .git/commondir;"
+        f"printf '{PAYLOAD}' > .git/config",
+        ".git",
+    ),
+    "git_directory_as_a_link": Attack(
+        EVIL_GIT + "mv .git .g2; ln -s e .git", ".git"
+    ),
+    "git_file": Attack(EVIL_GIT + "mv .git .g2; echo gitdir: e > .git", ".git"),
+    "common_directory": Attack(
+        EVIL_GIT + "rm -f .git/commondir; echo ../e > .git/commondir", ".git/commondir"
+    ),
+    "settings_of_a_work_tree": Attack(
+        f"rm -f .git/config.worktree; printf '{PAYLOAD}' > .git/config.worktree",
+        ".git/config.worktree",
+        REPOSITORY + "git config extensions.worktreeConfig true",
+    ),
+    "new_hook": Attack(
+        f"printf '{HOOK}' > .git/hooks/pre-commit; chmod +x .git/hooks/pre-commit", ".git/hooks"
+    ),
+    "changed_hook": Attack(
+        f"printf '{HOOK}' > .git/hooks/pre-commit",
+        ".git/hooks",
+        REPOSITORY + "echo '#!/bin/sh' > .git/hooks/pre-commit; chmod +x .git/hooks/pre-commit",
+    ),
+    "other_hooks": Attack(
+        "mv .git/hooks .git/h; mkdir .git/hooks;"
+        f"printf '{HOOK}' > .git/hooks/pre-commit; chmod +x .git/hooks/pre-commit",
+        ".git/hooks",
+    ),
+    "hooks_that_are_not_there": Attack(
+        "rm -rf .git/hooks; mkdir -p .git/hooks;"
+        f"printf '{HOOK}' > .git/hooks/pre-commit; chmod +x .git/hooks/pre-commit",
+        ".git/hooks",
+        REPOSITORY + "rm -r .git/hooks",
+    ),
+    "hooks_elsewhere": Attack(
+        f"printf '{HOOK}' > .githooks/pre-commit; chmod +x .githooks/pre-commit",
+        ".githooks",
+        HOOKS_ELSEWHERE + "mkdir .githooks",
+    ),
+    "hooks_elsewhere_that_are_not_there": Attack(
+        "rm -f .githooks; mkdir .githooks;"
+        f"printf '{HOOK}' > .githooks/pre-commit; chmod +x .githooks/pre-commit",
+        ".githooks",
+        HOOKS_ELSEWHERE,
+    ),
+    "hooks_of_the_persons_settings": Attack(
+        f"printf '{HOOK}' > my/pre-commit; chmod +x my/pre-commit",
+        "my",
+        REPOSITORY + "git config --global core.hooksPath my; mkdir my",
+    ),
+    "hooks_behind_a_link": Attack(
+        f"printf '{HOOK}' > shared/pre-commit; chmod +x shared/pre-commit", "shared", LINKED
+    ),
+    "the_link_to_hooks": Attack(
+        f"mkdir mine; printf '{HOOK}' > mine/pre-commit; chmod +x mine/pre-commit;"
+        "ln -sfn ../mine .git/hooks",
+        ".git/hooks",
+        LINKED,
+    ),
+    "included_settings": Attack(
+        f"printf '{PAYLOAD}' > shared.cfg",
+        "shared.cfg",
+        REPOSITORY + "git config include.path ../shared.cfg; touch shared.cfg",
+    ),
+    "included_settings_that_are_not_there": Attack(
+        f"rm -f shared.cfg; printf '{PAYLOAD}' > shared.cfg",
+        "shared.cfg",
+        REPOSITORY + "git config include.path ../shared.cfg",
+    ),
+    "program_of_the_settings": Attack(
+        f"printf '{HOOK}' > monitor.sh",
+        "monitor.sh",
+        REPOSITORY + "touch monitor.sh; chmod +x monitor.sh;"
+        "git config core.fsmonitor ./monitor.sh",
+    ),
+    "settings_of_a_nested_repository": Attack(
+        f"printf '{PAYLOAD}' >> sub/.git/config", "sub/.git/config", NESTED
+    ),
+    "hook_of_a_nested_repository": Attack(
+        f"printf '{HOOK}' > sub/.git/hooks/pre-commit; chmod +x sub/.git/hooks/pre-commit",
+        "sub/.git/hooks",
+        NESTED,
+    ),
+    "nested_repository_moved_away": Attack(
+        "cp -r sub s; mv sub s2; mv s sub; rm -f sub/.git/config sub/.git/commondir;"
+        f"printf '{PAYLOAD}' > sub/.git/config",
+        "sub",
+        NESTED,
+    ),
+    "git_file_of_a_submodule": Attack(
+        f"cp -r .git/modules/sub e; rm -f e/config e/commondir; printf '{PAYLOAD}' > e/config;"
+        "echo gitdir: ../e > sub/.git",
+        "sub/.git",
+        SUBMODULE,
+    ),
+    "settings_of_a_submodule": Attack(
+        f"printf '{PAYLOAD}' >> .git/modules/sub/config", ".git/modules/sub/config", SUBMODULE
+    ),
+    "submodules_moved_away": Attack(
+        "cp -r .git/modules m; mv .git/modules .git/m2; mv m .git/modules;"
+        "rm -f .git/modules/sub/config .git/modules/sub/commondir;"
+        f"printf '{PAYLOAD}' > .git/modules/sub/config",
+        ".git/modules",
+        SUBMODULE,
+    ),
+    "common_directory_of_a_work_tree": Attack(
+        EVIL_GIT + 'echo "HOST/e" > .git/worktrees/wt/commondir',
+        ".git/worktrees/wt/commondir",
+        WORKTREE,
+    ),
+    "work_trees_moved_away": Attack(
+        EVIL_GIT + "cp -r .git/worktrees w; mv .git/worktrees .git/w2; mv w .git/worktrees;"
+        'rm -f .git/worktrees/wt/commondir; echo "HOST/e" > .git/worktrees/wt/commondir',
+        ".git/worktrees",
+        WORKTREE,
+    ),
+    "the_workspace_as_a_repository": Attack(
+        "rm -f refs .git/HEAD; cp -r .git/objects objects; mkdir refs;"
+        f"printf 'ref: refs/heads/main' > HEAD; printf '{PAYLOAD}\\tbare = false\\n' > config",
+        "refs",
+        worked=obeyed,
+    ),
+    "the_workspace_as_a_repository_elsewhere": Attack(
+        EVIL_GIT + "rm -f commondir .git/HEAD; echo e > commondir; cp e/HEAD HEAD",
+        "commondir",
+        worked=obeyed,
+    ),
+    "a_repository_where_none_was": Attack(
+        "rm -rf .git; git init -q .; git config core.fsmonitor 'touch MARK; false'", ".git", "true"
+    ),
+    "new_envrc": Attack("rm -f .envrc; echo evil > .envrc", ".envrc", worked=says(".envrc")),
+    "changed_envrc": Attack(
+        "echo evil > .envrc", ".envrc", "echo good > .envrc", worked=says(".envrc")
+    ),
+    "new_moat_yaml": Attack(
+        "rm -f moat.yaml; echo evil > moat.yaml", "moat.yaml", worked=says("moat.yaml")
+    ),
+    "new_tasks": Attack(
+        "rm -f .vscode; mkdir .vscode; echo evil > .vscode/tasks.json",
+        ".vscode",
+        worked=says(".vscode/tasks.json"),
+    ),
+    "changed_tasks": Attack(
+        "echo evil > .vscode/tasks.json",
+        ".vscode",
+        "mkdir .vscode; touch .vscode/tasks.json",
+        worked=says(".vscode/tasks.json"),
+    ),
+    "tasks_moved_away": Attack(
+        "mv .vscode v; mkdir .vscode; echo evil > .vscode/tasks.json",
+        ".vscode",
+        "mkdir .vscode; touch .vscode/tasks.json",
+        worked=says(".vscode/tasks.json"),
+    ),
+}  # fmt: skip
+
+
+def tried(user: User, attack: Attack, **box: str) -> bool:
+    place = Place.of(user)
+    place.on_host(attack.before)
+    script = attack.script.replace("MARK", str(place.mark)).replace("HOST", str(place.workspace))
+    place.in_box(f"set -x; {script}; true", **box)
+    return attack.worked(place)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_it_comes_to_nothing(user: User, name: str) -> None:
+    """In a box as runs have it."""
+    assert not tried(user, ATTACKS[name])
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_without_its_guard_it_comes_off(user: User, name: str) -> None:
+    """The guard is what stood in the way."""
+    assert tried(user, ATTACKS[name], off=ATTACKS[name].guard)
