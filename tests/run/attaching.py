@@ -11,7 +11,8 @@ import socket
 import sys
 
 from moat.errors import ConfigError
-from moat.run.attach import attach
+from moat.run.attach import Part, attach
+from moat.run.own_terminal import Cursor
 
 
 def store(host):
@@ -21,11 +22,12 @@ def store(host):
         file.write(f"{host}\n")
 
 
+if "CURSOR" not in os.environ:  # the terminal is not asked where its cursor is
+    Cursor.find = lambda self: ((1, 1), b"")
 channel, result, terminal, stdin = map(int, sys.argv[1:])
 ended = attach(
     socket.socket(fileno=channel),
-    terminal=bool(terminal),
-    stdin=bool(stdin),
+    Part(terminal=bool(terminal), stdin=bool(stdin), first=True),
     unblock=[signal.SIGINT],
     store=store,
 )

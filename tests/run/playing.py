@@ -42,6 +42,8 @@ class Played:
     result: int
     deframer: control.Deframer = field(default_factory=control.Deframer)
     heard: list[tuple[bytes, bytes]] = field(default_factory=list)
+    skipped: set[bytes] = field(default_factory=set)
+    """Kinds of frames that are passed over once: what a client at a terminal says of it first."""
 
     def say(self, *frames: bytes) -> None:
         """Send frames to the client."""
@@ -55,7 +57,11 @@ class Played:
             self.channel.settimeout(max(0.01, give_up - time.monotonic()))
             data = self.channel.recv(1 << 16)
             assert data, "the client has gone"
-            self.heard += self.deframer.feed(data)
+            for kind, payload in self.deframer.feed(data):
+                if kind in self.skipped:
+                    self.skipped.remove(kind)
+                else:
+                    self.heard.append((kind, payload))
         kind, payload = self.heard.pop(0)
         return kind, json.loads(payload) if kind in _MESSAGES else payload
 
@@ -102,7 +108,8 @@ def starting() -> Iterator[Start]:
         process = subprocess.Popen(command, pass_fds=[theirs.fileno(), writes], **streams)
         theirs.close()
         os.close(writes)
-        started.append(Played(ours, process, result))
+        skipped = {control.PLACE, control.RESIZE} if terminal else set()
+        started.append(Played(ours, process, result, skipped=skipped))
         return started[-1]
 
     yield begin

@@ -149,7 +149,7 @@ def test_a_reader_that_does_not_read_cannot_stop_a_signal(start: Start) -> None:
 # signals and ends
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_are_passed_on(start: Start, number: signal.Signals) -> None:
     """Every one of them, each time; the client itself waits for the run to end."""
     played = start()
@@ -235,18 +235,36 @@ def test_a_new_size_is_passed_on(start: Start, terminal: tuple[int, int]) -> Non
     assert (control.RESIZE, {"rows": 33, "columns": 101}) == played.hear()
 
 
-def test_a_terminal_that_goes_ends_the_run(start: Start, terminal: tuple[int, int]) -> None:
-    """When the window is closed the run is told to hang up, and there is no traceback."""
+def test_a_terminal_that_goes_lets_the_run_go_on(start: Start, terminal: tuple[int, int]) -> None:
+    """When the window is closed the client leaves, and there is no traceback."""
     master, slave = terminal
     before = termios.tcgetattr(slave)
     played = start(terminal=True, stdin=slave, stdout=slave, stderr=subprocess.PIPE)
     wait_until(lambda: termios.tcgetattr(slave) != before)
     os.close(master)
-    heard = {played.hear()[0]}
-    played.say(out(b"x"))
-    heard.add(played.hear()[0])
-    assert {control.STDIN_END, control.SIGNAL} == heard
-    played.end(129)
+    assert (control.DETACH, b"") == played.hear()
     assert played.process.stderr is not None
     assert b"" == played.process.stderr.read()
     assert (129, None) == played.ended()
+
+
+def test_who_is_hung_up_on_leaves(start: Start) -> None:
+    """SIGHUP ends the client and not the run."""
+    played = start()
+    assert (control.STDIN_END, b"") == played.hear()
+    played.process.send_signal(signal.SIGHUP)
+    assert (control.DETACH, b"") == played.hear()
+    assert (129, None) == played.ended()
+
+
+def test_the_detach_key_leaves(start: Start, terminal: tuple[int, int]) -> None:
+    """What was typed before it goes on, it and what follows does not."""
+    master, slave = terminal
+    before = termios.tcgetattr(slave)
+    played = start(terminal=True, stdin=slave, stdout=slave, stderr=slave)
+    wait_until(lambda: termios.tcgetattr(slave) != before)
+    os.write(master, b"ab\x1fdc")
+    assert (control.STDIN, b"ab") == played.hear()
+    assert (control.DETACH, b"") == played.hear()
+    assert (0, None) == played.ended()
+    assert before == termios.tcgetattr(slave)

@@ -235,7 +235,7 @@ def test_a_run_that_ends_takes_its_question_along(at: Played, person: Person) ->
 
 
 def test_a_terminal_that_goes_has_answered_nothing(start: Start, person: Person) -> None:
-    """The question is left to others, and the run told to hang up as ever."""
+    """The question is left to others, and the client leaves."""
     master, slave = os.openpty()
     termios.tcsetwinsize(slave, (24, 80))
     before = termios.tcgetattr(slave)
@@ -247,7 +247,7 @@ def test_a_terminal_that_goes_has_answered_nothing(start: Start, person: Person)
     os.close(master)
     heard = [played.hear(), played.hear()]
     assert answer("later", "once") == heard[0]
-    assert control.STDIN_END == heard[1][0]
+    assert control.DETACH == heard[1][0]
 
 
 def test_always_is_stored_before_it_is_said(start: Start, person: Person, tmp_path: Path) -> None:

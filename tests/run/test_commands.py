@@ -19,7 +19,7 @@ class Told:
 
     def __init__(self, place: Path, *rules: str, **options: Any) -> None:
         self.run = Run(place / "decisions.jsonl", *rules, **options)
-        self.commands = Commands("0123456789", self.run.asker)
+        self.commands = Commands("0123456789", self.run.asker, {})
 
     def __call__(self, do: str, **more: Any) -> dict[str, Any]:
         """Tell it something; what came back through JSON, as it does from a socket."""

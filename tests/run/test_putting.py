@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from moat.run import control
+from moat.run.audience import Audience, Seat
 from moat.run.putting import BY, Putter
 from run.asked import Run, play, settled
 
@@ -21,9 +22,14 @@ class Put:
     def __init__(self, place: Path) -> None:
         self.run = Run(place / "decisions.jsonl")
         self.said: list[tuple[bytes, dict[str, Any]]] = []
-        self.putter = Putter("0123456789", "fix", self.run.asker, self._hear)
+        audience = Audience(None)
+        self.seat = Seat(self, drives=True)  # type: ignore[arg-type]  # a client that hears
+        audience.join(self.seat)
+        self.putter = Putter("0123456789", "fix", audience)
+        self.putter.begin(self.run.asker)
 
-    def _hear(self, data: bytes) -> None:
+    def send_nowait(self, data: bytes) -> None:
+        """Hear what comes to the client."""
         self.said += [(kind, json.loads(text)) for kind, text in control.Deframer().feed(data)]
 
     def answer(self, number: int, action: str = "allow", extent: str = "once") -> None:

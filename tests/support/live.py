@@ -53,7 +53,7 @@ class LiveRun:
     async def _start(self) -> None:
         decisions = Decisions(self.directory.decisions)
         self.asker = Asker(self.handed, decisions, timeout=60, enforce=lambda: None)  # type: ignore[arg-type]
-        commands = Commands(self.directory.root.name, self.asker)
+        commands = Commands(self.directory.root.name, self.asker, {})
         self._server = CommandServer(self.directory.root, commands.obey)
         await self._server.listen()
         self._tasks: list[asyncio.Task[bool]] = []

@@ -37,3 +37,4 @@ class Asked:
     as_json: bool = False
     terminal: bool = False
     stdin: bool = False
+    detach: bool = False

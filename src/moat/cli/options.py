@@ -86,6 +86,21 @@ def add_json(parser: argparse.ArgumentParser, *, hidden: bool = False) -> None:
     parser.add_argument("--json", action="store_true", help=shown)
 
 
+def add_run_argument(parser: argparse.ArgumentParser, default: str = "the latest") -> None:
+    """The argument RUN, which may be left out."""
+    parser.add_argument(
+        "run", nargs="?", metavar="RUN", help=f"id, its beginning, or name ({default})"
+    )
+
+
+def add_runs_argument(parser: argparse.ArgumentParser) -> None:
+    """The argument RUN, of live runs, and the option for all of them."""
+    parser.add_argument(
+        "run", nargs="*", metavar="RUN", help="ids, their beginnings, or names (the only live one)"
+    )
+    parser.add_argument("-a", "--all", action="store_true", help="every live run")
+
+
 _LIMITS = (
     ("timeout", "TIME", "end the run after 90s, 30m or 2h"),
     ("memory", "SIZE", "the memory it may use, 512m or 4g; none for no limit, as for the others"),
@@ -137,9 +152,17 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="let the run change a file that programs of this machine obey, as .git/config; may be "
         "repeated",
     )
+    parser.add_argument(
+        "--worktree",
+        metavar="BRANCH",
+        help="run in a git worktree of the workspace's repository, made if there is none yet",
+    )
     for option, metavar, what in _LIMITS:
         parser.add_argument(f"--{option}", metavar=metavar, help=what)
     parser.add_argument("-n", "--name", metavar="NAME", help="what to call the run")
+    parser.add_argument(
+        "-d", "--detach", action="store_true", help="start it in the background, and print its id"
+    )
     parser.add_argument("--trust", action="store_true", help="agree to the project's moat.yaml")
     parser.add_argument(
         "--dry-run", action="store_true", help="show what the run would be, and start nothing"
@@ -161,8 +184,10 @@ def asked_of(args: argparse.Namespace, **more: Any) -> Asked:
         env=tuple(args.env),
         mounts=tuple(args.mount),
         allow_write=tuple(args.allow_write),
+        worktree=args.worktree,
         limits={option: text for option, *_ in _LIMITS if (text := getattr(args, option))},
         name=args.name,
+        detach=args.detach,
         trust=args.trust,
         dry_run=args.dry_run,
         as_json=args.json,

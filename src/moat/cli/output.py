@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from moat.core.redact import printable
@@ -31,6 +31,12 @@ def show_error(error: MoatError) -> None:
 
 def _one_line(text: str) -> str:
     return "\\n".join(text.split("\n"))
+
+
+def show_lines(lines: Iterable[str], *, flush: bool = False) -> None:
+    """Data for a person, a line each."""
+    for line in lines:
+        print(printable(line), flush=flush)
 
 
 def show_json(value: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,11 +11,14 @@ from moat.cli.asked import Asked
 from moat.cli.gather import gather
 from moat.cli.options import Context
 from moat.cli.output import say, show_error
+from moat.config.paths import Home
 from moat.core.ids import new_run_id
+from moat.run.attach import Part
 from moat.run.grants import open_grants
 from moat.run.kept import has_sessions
 from moat.run.launch import launch
-from moat.run.plan import build_plan
+from moat.run.lost import close_lost
+from moat.run.plan import Plan, build_plan
 from moat.tools.places import is_installed
 from moat.vault.store import Store
 
@@ -34,12 +38,52 @@ def start(context: Context, asked: Asked) -> int:
         # The supervisor opens them again; here so that a download is not made in vain.
         open_grants(Store(home.credentials), plan.grants).refuse_in(plan)
         install_tools(missing, home.root)
-    ended = launch(plan, home, stdin=asked.stdin)
+    close_lost(home.runs)
+    ended = launch(plan, home, _part_of(plan, asked))
+    if ended.left is not None:
+        _tell_left(plan, asked, ended.left)
+        return ended.code
     if ended.error is not None:
         show_error(ended.error)
     elif plan.terminal is not None and plan.kept and has_sessions(plan.kept):
         say(f"to go on with this session: {plan.command_line} --resume")
+    show_receipt(home, plan.run)
     return ended.code
+
+
+def show_receipt(home: Home, run: str) -> None:
+    """What came of a run, to a person; to nobody else but for what would run on this machine."""
+    from moat.cli.receipt import lines_of
+    from moat.run.receipt import receipt_of
+    from moat.run.record import RunDirectory
+
+    directory = RunDirectory(home.runs, run)
+    record = directory.read()
+    if record is None:
+        return
+    receipt = receipt_of(directory, record)
+    planted = receipt.changes is not None and receipt.changes.get("executed")
+    if planted or os.isatty(2):
+        for line in lines_of(receipt):
+            say(line)
+
+
+def _part_of(plan: Plan, asked: Asked) -> Part:
+    return Part(
+        terminal=plan.terminal is not None and not asked.detach,
+        stdin=asked.stdin and not asked.detach,
+        first=True,
+        leaves=asked.detach,
+    )
+
+
+def _tell_left(plan: Plan, asked: Asked, why: str) -> None:
+    """Say that the run goes on; its id is data where the command line was to start it and go."""
+    if asked.detach:
+        print(plan.run)
+        say(f"it runs in the background; to come back: moat attach {plan.run}")
+    else:
+        say(f"run {plan.run} goes on: {why}; to come back: moat attach {plan.run}")
 
 
 def install_tools(names: Iterable[str], home: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,26 +88,44 @@ def _host(url: str) -> str:
     return re.split(r"[/?#]", rest, maxsplit=1)[0] if mark else ""
 
 
+@contextlib.contextmanager
+def open_trace(file: Path) -> Iterator[tuple[sqlite3.Connection, frozenset[str]]]:
+    """The database of a trace, to be read, and the columns it has; none where there is nothing.
+
+    Raises RecordError, and sqlite3.Error for what cannot be read.
+    """
+    if not file.exists():
+        yield sqlite3.connect(":memory:"), frozenset()
+        return
+    database = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            raise RecordError(f"the trace {file} was written by a newer Moat")
+        # With version 0 its writer died before it came to write anything.
+        has = (name for name in COLUMNS if version >= _SINCE.get(name, 1))
+        yield database, frozenset(has)
+    finally:
+        database.close()
+
+
+def trace_error(file: Path, error: sqlite3.Error) -> RecordError:
+    """Why a trace cannot be read."""
+    return RecordError(f"the trace {file} cannot be read: {error}")
+
+
 def read_trace(file: Path) -> list[dict[str, Any]]:
     """The exchanges of a run in their order, as plain values. Raises RecordError."""
-    if not file.exists():
-        return []
     try:
-        database = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
-        try:
-            (version,) = database.execute("PRAGMA user_version").fetchone()
-            if version == 0:  # its writer died before it came to write anything
+        with open_trace(file) as (database, has):
+            if not has:
                 return []
-            if version > SCHEMA_VERSION:
-                raise RecordError(f"the trace {file} was written by a newer Moat")
-            columns = [name if version >= _SINCE.get(name, 0) else "NULL" for name in COLUMNS]
+            columns = [name if name in has else "NULL" for name in COLUMNS]
             rows = database.execute(
                 f"SELECT {', '.join(columns)} FROM exchange ORDER BY number"  # noqa: S608
             ).fetchall()
-        finally:
-            database.close()
     except sqlite3.Error as error:
-        raise RecordError(f"the trace {file} cannot be read: {error}") from error
+        raise trace_error(file, error) from error
     found = []
     for row in rows:
         exchange = dict(zip(COLUMNS, row, strict=True))

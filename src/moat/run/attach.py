@@ -1,4 +1,4 @@
-"""The command line's side of a run: copies bytes both ways until the run has ended.
+"""The command line's side of a run: copies bytes both ways until the run has ended, or it leaves.
 
 Plain blocking code over `poll`: it starts at once, and is one screenful of states.
 """
@@ -12,17 +12,20 @@ import os
 import select
 import signal
 import socket
-import termios
 import time
-import tty
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from moat.errors import Interrupted, MoatError
 from moat.run import control
 from moat.run.at_terminal import AtTerminal, StoreAlways
+from moat.run.own_terminal import Cursor, below_all, push_up, raw_terminal
 from moat.run.question import LATER, NO, Answer, Asked
+
+if TYPE_CHECKING:
+    from moat.terminal.keys import DetachKeys
 from moat.terminal.overlay import Overlay
 
 _CHUNK = 1 << 16
@@ -31,69 +34,91 @@ _OUTPUTS = {control.STDOUT: 1, control.STDERR: 2}
 _PATIENCE_MS = 1000
 # Seconds between two sizes of a window, so that a program sees both.
 _SEEN = 0.1
-_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# What leaves a run that is only watched, as in a pager.
+_LEAVES = (b"\x03", b"q")
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a run ended, as its supervisor told it."""
+    """How a run ended, as its supervisor told it; or `left`, why it goes on without us."""
 
     code: int
     error: MoatError | None
+    left: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a client takes part in.
+
+    `terminal` puts the person's terminal in raw mode, so that every key reaches the box; `stdin`
+    says whether standard input is the run's. `first` is who started the run. Who `watches` has no
+    say in it. `leaves` once the run has been started is whoever wants it in the background;
+    `detach_keys` are those of the setting.
+    """
+
+    terminal: bool
+    stdin: bool
+    first: bool = False
+    watches: bool = False
+    leaves: bool = False
+    detach_keys: str | None = None
 
 
 _DIED = Ended(1, MoatError("the run's supervisor died", hint="run: moat doctor"))
 
 
 def attach(
-    channel: socket.socket,
-    *,
-    terminal: bool,
-    stdin: bool,
-    unblock: Iterable[signal.Signals],
-    store: StoreAlways,
+    channel: socket.socket, part: Part, *, unblock: Iterable[signal.Signals], store: StoreAlways
 ) -> Ended:
-    """Be the client of a run until it ends.
+    """Be the client of a run until it ends, or we leave.
 
-    `terminal` puts the person's terminal in raw mode, so that every key reaches the box;
-    `stdin` says whether standard input is the run's. Signals are passed on; those of `unblock`
-    were kept waiting until there was somebody to pass them on. `store` keeps what the person
-    allows for good when asked.
+    Signals are passed on; those of `unblock` were kept waiting until there was somebody to pass
+    them on. `store` keeps what the person allows for good when asked.
     """
     with contextlib.ExitStack() as stack:
-        signals = stack.enter_context(_signals_as_bytes(terminal))
+        signals = stack.enter_context(_signals_as_bytes(part.terminal))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, unblock)
-        if terminal:
-            stack.enter_context(_raw_terminal(0))
-        client = _Client(channel, signals, terminal, store)
-        if terminal:
+        if part.terminal:
+            stack.enter_context(raw_terminal(0))
+        client = _Client(channel, signals, part, store)
+        if part.terminal:
             stack.callback(client.leave_terminal)
-        if not stdin:
+        if not part.stdin and not part.watches:
             client.send(control.frame(control.STDIN_END))
-        return client.run(reads_stdin=stdin)
+        return client.run()
 
 
 class _Client:
     def __init__(
-        self, channel: socket.socket, signals: socket.socket, terminal: bool, store: StoreAlways
+        self, channel: socket.socket, signals: socket.socket, part: Part, store: StoreAlways
     ) -> None:
         self._channel = channel
         self._signals = signals
-        self._terminal = terminal
+        self._part = part
+        self._terminal = part.terminal
         self._deframer = control.Deframer()
         self._window = control.STDIN_WINDOW
         self._broken: set[int] = set()
         self._unwritten: OSError | None = None  # why what was printed could not be written
         self._signalled: set[int] = set()
+        self._left: Ended | None = None
         self._overlay = Overlay()
         self._drawn_on = {number for number in (1, 2) if os.isatty(number)}
-        self._at_terminal = AtTerminal(self._overlay, store, has_run=terminal)
+        self._at_terminal = AtTerminal(self._overlay, store, has_run=part.terminal)
+        self._cursor = Cursor()
+        self._keys = _detach_keys(part)
 
-    def run(self, *, reads_stdin: bool) -> Ended:
-        self._reads_stdin = reads_stdin
+    def run(self) -> Ended:
+        self._reads_stdin = self._part.stdin or (self._part.watches and self._terminal)
         try:
+            if self._terminal:
+                self._take_terminal()
             while (ended := self._turn()) is None:
-                pass
+                if self._left is not None:
+                    self.send(control.frame(control.DETACH))
+                    return self._left
             return ended
         finally:
             self._at_terminal.close()
@@ -122,6 +147,22 @@ class _Client:
                 return _DIED
         return None
 
+    def _take_terminal(self) -> None:
+        """Say how large it is, and where its cursor stands."""
+        if self._part.first:
+            place, typed = self._cursor.find()
+            self.send(control.message(control.PLACE, row=place[0], column=place[1]))
+            if typed:
+                self._type(typed)
+        else:
+            push_up()
+        if not self._part.watches:
+            self._tell_size()
+
+    def _leave(self, why: str, code: int = 0) -> None:
+        """Go at the next turn; the run goes on."""
+        self._left = self._left or Ended(code, None, why)
+
     def send(self, data: bytes) -> None:
         try:
             self._channel.sendall(data)
@@ -146,6 +187,12 @@ class _Client:
                 asked = self._at_terminal.asked
                 if asked is not None and asked.id == json.loads(payload)["id"]:
                     self._stop_asking()
+            elif kind == control.STARTED and self._part.leaves:
+                self._leave("it was started in the background")
+            elif kind == control.DETACHED:
+                return Ended(0, None, str(json.loads(payload)["why"]))
+            elif kind == control.SKIPPED:
+                self._note(f"{json.loads(payload)['bytes']} bytes went by unseen; see: moat logs")
             elif kind == control.EXIT:
                 return self._ended(json.loads(payload))
         return None
@@ -223,10 +270,12 @@ class _Client:
                 self._give_up(kind)
 
     def leave_terminal(self) -> None:
-        """Switch off what a program that was killed has left on."""
+        """Switch off what a program has left on that was killed, or that goes on elsewhere."""
         if undo := self._overlay.modes.undo():
             with contextlib.suppress(OSError):  # it has hung up
                 os.write(1, undo)
+        if self._left is not None:
+            below_all()
 
     def _wait_writable(self, descriptor: int) -> bool:
         """Wait for room; once asked to end, a reader who takes nothing for a while is gone."""
@@ -242,8 +291,10 @@ class _Client:
 
     def _give_up(self, kind: bytes) -> None:
         self._broken.add(_OUTPUTS[kind])
-        if self._terminal:  # it has hung up, or else the command could not be told
-            self.send(control.message(control.SIGNAL, number=int(signal.SIGHUP)))
+        if self._terminal:
+            self._leave("the terminal is gone", 128 + signal.SIGHUP)
+        elif self._part.watches:
+            self._leave("nobody reads")
         else:
             self.send(control.frame(control.CLOSED, kind))
 
@@ -254,20 +305,36 @@ class _Client:
             return True
         except OSError:
             data = b""
-        if not data:
+        if data:
+            self._type(self._cursor.without_answer(data))
+        elif self._terminal:
+            self._leave("the terminal is gone", 128 + signal.SIGHUP)
+        else:
             self.send(control.frame(control.STDIN_END))
-            return False
-        self._window -= len(data)
-        self.send(control.frame(control.STDIN, data))
-        return True
+        return bool(data)
+
+    def _type(self, data: bytes) -> None:
+        """Pass on what was typed or piped in, but for the keys that leave."""
+        leaves = False
+        if self._keys is not None:
+            data, leaves = self._keys.feed(data)
+        if self._part.watches:
+            leaves = leaves or any(key in data for key in _LEAVES)
+        elif data:
+            self._window -= len(data)
+            self.send(control.frame(control.STDIN, data))
+        if leaves:
+            self._leave("you have left it")
 
     def _pass_signals_on(self) -> None:
         for number in self._signals.recv(64):
             if number == signal.SIGWINCH:
-                with contextlib.suppress(OSError):  # it has hung up
-                    size = os.get_terminal_size(0)
-                    self._send_size(size.lines, size.columns)
+                self._tell_size()
                 self._at_terminal.draw()
+            elif number == signal.SIGHUP:
+                self._leave("the terminal is gone", 128 + number)
+            elif self._part.watches:
+                self._leave("you have left it", 128 + number if number != signal.SIGINT else 0)
             else:
                 self._signalled.add(number)
                 if (asked := self._at_terminal.asked) is not None:
@@ -275,8 +342,22 @@ class _Client:
                     self._answer(asked, NO)
                 self.send(control.message(control.SIGNAL, number=number))
 
+    def _tell_size(self) -> None:
+        with contextlib.suppress(OSError):  # it has hung up
+            size = os.get_terminal_size(0)
+            if not self._part.watches:
+                self._send_size(size.lines, size.columns)
+
     def _send_size(self, rows: int, columns: int) -> None:
         self.send(control.message(control.RESIZE, rows=rows, columns=columns))
+
+
+def _detach_keys(part: Part) -> DetachKeys | None:
+    if not part.terminal:
+        return None
+    from moat.terminal.keys import DEFAULT_KEYS, DetachKeys, parse_detach_keys
+
+    return DetachKeys(parse_detach_keys(part.detach_keys or DEFAULT_KEYS))
 
 
 @contextlib.contextmanager
@@ -289,7 +370,7 @@ def _signals_as_bytes(terminal: bool) -> Iterator[socket.socket]:
     reads, writes = socket.socketpair()
     reads.setblocking(False)
     writes.setblocking(False)
-    numbers = (*_FORWARDED, signal.SIGWINCH) if terminal else _FORWARDED
+    numbers = (*_SIGNALS, signal.SIGWINCH) if terminal else _SIGNALS
     before = {number: signal.signal(number, noted) for number in numbers}
     wakeup = signal.set_wakeup_fd(writes.fileno(), warn_on_full_buffer=False)
     try:
@@ -300,14 +381,3 @@ def _signals_as_bytes(terminal: bool) -> Iterator[socket.socket]:
             signal.signal(number, handler)
         reads.close()
         writes.close()
-
-
-@contextlib.contextmanager
-def _raw_terminal(descriptor: int) -> Iterator[None]:
-    before = termios.tcgetattr(descriptor)
-    try:
-        tty.setraw(descriptor)
-        yield
-    finally:
-        with contextlib.suppress(termios.error):  # it has hung up
-            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

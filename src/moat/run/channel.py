@@ -1,4 +1,4 @@
-"""The supervisor's end of the channel to the command line."""
+"""The supervisor's end of a connection with a client."""
 
 from __future__ import annotations
 
@@ -7,27 +7,31 @@ import contextlib
 
 
 class Client:
-    """The command line at the other end of the channel."""
+    """A command line at the other end."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
         self._gone = False
 
-    async def send(self, data: bytes) -> None:
-        """Send a frame, waiting while the client is slow; nothing once it is gone."""
+    @property
+    def waiting(self) -> int:
+        """Bytes that were sent and have not gone out."""
+        return 0 if self._gone else int(self._writer.transport.get_write_buffer_size())
+
+    def send_nowait(self, data: bytes) -> None:
+        """Send behind all that was sent; nothing once the client is gone."""
+        if not self._gone:
+            self._writer.write(data)
+
+    async def drain(self) -> None:
+        """Wait while much of what was sent has not gone out."""
         if self._gone:
             return
         try:
-            self._writer.write(data)
             await self._writer.drain()
         except ConnectionError:
             self._gone = True
-
-    def send_nowait(self, data: bytes) -> None:
-        """Send a frame behind all that was sent; for those that are small and few."""
-        if not self._gone:
-            self._writer.write(data)
 
     async def receive(self) -> bytes:
         """Bytes from the client; empty when it is gone."""
@@ -36,8 +40,10 @@ class Client:
         except ConnectionError:
             return b""
 
-    async def close(self) -> None:
-        """Close the channel once everything has gone out."""
-        with contextlib.suppress(ConnectionError):
+    async def close(self, patience: float | None = None) -> None:
+        """Close once everything has gone out, or so many seconds later."""
+        with contextlib.suppress(ConnectionError, TimeoutError):
             self._writer.close()
-            await self._writer.wait_closed()
+            async with asyncio.timeout(patience):
+                await self._writer.wait_closed()
+        self._writer.transport.abort()

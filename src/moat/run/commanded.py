@@ -12,8 +12,8 @@ from moat import log
 from moat.proxy.interface import Handed
 from moat.proxy.server import ProxyServer
 from moat.run.asking import ASK_TIMEOUT, Asker
-from moat.run.command_server import CommandServer
-from moat.run.commands import Commands
+from moat.run.command_server import CommandServer, Join
+from moat.run.commands import Commands, More
 from moat.run.decisions import Decisions
 from moat.run.record import RunDirectory
 
@@ -25,13 +25,19 @@ async def commanded(
     server: ProxyServer,
     *,
     timeout: float = ASK_TIMEOUT,  # noqa: ASYNC109  # of each question, not of this
+    more: More,
+    join: Join | None = None,
 ) -> AsyncIterator[Asker]:
-    """The asker of a proxy that listens, and commands for it taken until the end."""
+    """The asker of a proxy that listens, and commands for it taken until the end.
+
+    `more` are those about the run itself; `join` takes over connections.
+    """
 
     decisions = Decisions(directory.decisions)
     asker = Asker(handed, decisions, timeout=timeout, enforce=server.session_changed)
     handed.asker = asker
-    commands = CommandServer(directory.root, Commands(handed.session.run, asker).obey)
+    obey = Commands(handed.session.run, asker, more).obey
+    commands = CommandServer(directory.root, obey, join=join)
     try:
         await commands.listen()
     except OSError:  # a file system without sockets; who asks is told that nobody listens

@@ -6,7 +6,7 @@ is in either.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, get_args
 
 from moat.engine.rules import Action, PathRule
@@ -15,6 +15,9 @@ from moat.run.asking import Asker
 from moat.run.deciding import Decision, Extent, Question
 
 T = TypeVar("T", bound=str)
+
+# Commands that are about the run itself, by what they are to do.
+More = Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]
 
 _LONGEST_LINE = 1200  # a method, and the longest path of a rule
 _MOST_HOSTS = 256
@@ -27,9 +30,10 @@ class NotUnderstood(MoatError):
 class Commands:
     """Does what it is told, for one run."""
 
-    def __init__(self, run: str, asker: Asker) -> None:
+    def __init__(self, run: str, asker: Asker, more: More) -> None:
         self._run = run
         self._asker = asker
+        self._more = more
 
     def obey(self, command: Mapping[str, Any]) -> dict[str, Any]:
         """Do what a command says; the reply. Raises MoatError."""
@@ -49,6 +53,8 @@ class Commands:
             case "refuse the rest":
                 self._asker.refuse_the_rest(_text(command, "by"))
                 return reply
+            case str(other) if other in self._more:
+                return reply | self._more[other](command)
         raise NotUnderstood("this run does not know that command", hint="run: moat --help")
 
     def _allow(self, decision: Decision) -> dict[str, Any]:

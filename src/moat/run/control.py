@@ -15,6 +15,9 @@ from typing import Any
 HEADER = struct.Struct("!cI")
 MAX_FRAME = 1 << 20
 
+# What a client and a supervisor of another Moat agree on; kinds may be added without a new one.
+VERSION = 1
+
 # supervisor to client
 STDOUT = b"o"
 STDERR = b"r"
@@ -22,10 +25,15 @@ EXIT = b"x"  # {"code", "run", "error", "hint"}
 STDIN_TAKEN = b"a"  # {"bytes"}: room for as many more
 QUESTION = b"q"  # {"id", "run", "name", …}: no output comes until it is answered or withdrawn
 WITHDRAWN = b"u"  # {"id"}: that question is not asked any more
+STARTED = b"s"  # {"run"}: the command has been let go
+SKIPPED = b"m"  # {"bytes"}: of output, which a slow client was not sent
+DETACHED = b"d"  # {"why"}: nothing more comes; the run goes on
 # client to supervisor
 STDIN = b"i"
 STDIN_END = b"e"
 RESIZE = b"w"  # {"rows", "columns"}
+PLACE = b"p"  # {"row", "column"}: where the cursor is, before anything was printed
+DETACH = b"b"  # the client leaves; the run goes on
 SIGNAL = b"k"  # {"number"}
 CLOSED = b"c"  # the kind of the frames that nobody reads any more, as it is
 ANSWER = b"n"  # {"id", "action", "extent"}; `action` is "later" where it is left to others

@@ -9,12 +9,12 @@ import sys
 from functools import partial
 
 from moat.config.paths import Home
-from moat.run.attach import Ended, attach
+from moat.run.attach import Ended, Part, attach
 from moat.run.plan import Plan
 
 
-def launch(plan: Plan, home: Home, *, stdin: bool) -> Ended:
-    """Run a plan to its end; `stdin` says whether standard input is the run's."""
+def launch(plan: Plan, home: Home, part: Part) -> Ended:
+    """Run a plan, and take part in it until it has ended, or we leave it."""
     ours, theirs = socket.socketpair()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -24,29 +24,27 @@ def launch(plan: Plan, home: Home, *, stdin: bool) -> Ended:
     supervisor = os.fork()
     if supervisor == 0:
         try:
-            from moat.run.supervisor import supervise
+            from moat.run.supervising import supervise
 
             supervise(plan, home, theirs, unblock=signals)
         finally:  # whatever happens, there are never two command lines
             os._exit(1)
     theirs.close()
+    left = False
     try:
-        return attach(
-            ours,
-            terminal=plan.terminal is not None,
-            stdin=stdin,
-            unblock=signals,
-            store=partial(_allow_always, home),
-        )
+        ended = attach(ours, part, unblock=signals, store=partial(allow_always, home))
+        left = ended.left is not None
+        return ended
     finally:
         ours.close()
-        os.waitpid(supervisor, 0)
+        if not left:
+            os.waitpid(supervisor, 0)
         # All that is left is to say how it ended.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _allow_always(home: Home, host: str) -> None:
+def allow_always(home: Home, host: str) -> None:
     """Store that every run may reach a host. Raises MoatError or OSError."""
-    from moat.config.settings_edit import allow_always
+    from moat.config import settings_edit
 
-    allow_always(home, host)
+    settings_edit.allow_always(home, host)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import get_args
 
 from moat import log
@@ -16,6 +16,7 @@ from moat.engine.rules import Action
 from moat.errors import MoatError
 from moat.run import control
 from moat.run.asking import Asker
+from moat.run.audience import Audience, Seat
 from moat.run.commands import as_data
 from moat.run.deciding import Extent, Question
 
@@ -23,33 +24,41 @@ BY = "the terminal of the run"
 
 
 class Putter:
-    """Keeps an attached client asking whatever there is to ask.
+    """Keeps whoever drives a run asking whatever there is to ask."""
 
-    `say` sends a frame to the client at once.
-    """
-
-    def __init__(self, run: str, name: str | None, asker: Asker, say: Callable[[bytes], None]):
+    def __init__(self, run: str, name: str | None, audience: Audience) -> None:
         self._clear = asyncio.Event()
         self._clear.set()
         self._run, self._name = run, name
+        self._audience = audience
+        self._asker: Asker | None = None
+        self._put: tuple[int, Seat] | None = None  # the number of a question, and who has it
+        self._left: set[int] = set()  # of those a client has left to others
+
+    def begin(self, asker: Asker) -> None:
+        """Ask what this asker wants to know."""
         self._asker = asker
-        self._say = say
-        self._put: int | None = None  # the number of the question the client has
-        self._left: set[int] = set()  # of those the client has left to others
-        asker.watch(self._look)
+        asker.watch(self.look)
+
+    def left(self, seat: Seat) -> None:
+        """Somebody has left; what they were asked waits for the next, or for a command."""
+        if self._put is not None and self._put[1] is seat:
+            self._put = None
+        self.look()
 
     async def wait_clear(self) -> None:
         """Wait until output may be passed on to the client."""
         while not self._clear.is_set():  # the next question may come as soon as it was set
             await self._clear.wait()
 
-    def _look(self) -> None:
-        """See what there is to ask now."""
-        questions = self._asker.questions()
+    def look(self) -> None:
+        """See what there is to ask now, and whom."""
+        questions = self._asker.questions() if self._asker is not None else []
         numbers = {question.id for question in questions}
         self._left &= numbers
-        if self._put is not None and self._put not in numbers:
-            self._say(control.message(control.WITHDRAWN, id=self._put))
+        if self._put is not None and self._put[0] not in numbers:
+            number, seat = self._put
+            seat.tell(control.message(control.WITHDRAWN, id=number))
             self._put = None
         if self._put is None:
             self._put_next(question for question in questions if question.id not in self._left)
@@ -59,10 +68,11 @@ class Putter:
             self._clear.clear()
 
     def _put_next(self, questions: Iterator[Question]) -> None:
-        if (question := next(questions, None)) is None:
+        driver = self._audience.driver
+        if driver is None or self._asker is None or (question := next(questions, None)) is None:
             return
-        self._put = question.id
-        self._say(
+        self._put = question.id, driver
+        driver.tell(
             control.message(
                 control.QUESTION,
                 run=self._run,
@@ -76,7 +86,7 @@ class Putter:
         """What the client answers. Raises ValueError or KeyError for what is no answer."""
         said = json.loads(payload)
         number, action = int(said["id"]), said["action"]
-        if number != self._put:
+        if self._put is None or self._asker is None or number != self._put[0]:
             return  # it was withdrawn while the answer was on its way
         self._put = None
         try:
@@ -91,4 +101,4 @@ class Putter:
         except MoatError as error:  # it cannot be written down, so it cannot be taken
             log.get(__name__).error("an answer does not count: %s", error)
             self._left.add(number)
-        self._look()
+        self.look()

@@ -7,11 +7,12 @@ from process ids, and never writes.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -19,11 +20,25 @@ from typing import Any, Literal, get_args
 from moat.core.ids import is_run_id, is_run_id_prefix
 from moat.errors import UsageError
 from moat.files import ensure_private_dir, write_atomic
+from moat.ledger.events import Events
 
 State = Literal["created", "starting", "running", "stopping", "stopped", "failed", "lost"]
 Kind = Literal["run", "proxy"]
-LIVE: frozenset[State] = frozenset({"created", "starting", "running", "stopping"})
+# What may follow what. A run that is over stays so; one whose supervisor died is `lost`.
+NEXT: Mapping[State, frozenset[State]] = {
+    "created": frozenset({"starting", "stopped", "failed", "lost"}),
+    "starting": frozenset({"running", "stopping", "stopped", "failed", "lost"}),
+    "running": frozenset({"stopping", "stopped", "failed", "lost"}),
+    "stopping": frozenset({"stopped", "failed", "lost"}),
+    "stopped": frozenset(),
+    "failed": frozenset(),
+    "lost": frozenset(),
+}
+LIVE: frozenset[State] = frozenset(state for state, following in NEXT.items() if following)
 FORMAT = 1
+# What begins the names, beside those of the runs: of a directory that is being made, of one that is
+# being removed, and of the sign that a run lives, so that nobody reads through all of them.
+NEW, OLD, SIGN = ".new-", ".old-", ".live-"
 _CANDIDATES = 8  # shown where an id is not enough
 
 
@@ -31,7 +46,9 @@ _CANDIDATES = 8  # shown where an id is not enough
 class RunRecord:
     """What is known of a run. Times are seconds since the epoch; paths are the host's.
 
-    One of the kind `proxy` has no box, and so no workspace.
+    One of the kind `proxy` has no box, and so no workspace. `duration` is in seconds by a clock
+    that does not jump; `limit` names the limit that ended the run, if one did, and `error` says
+    what it was; `terminal` says whether it has one.
     """
 
     run: str
@@ -47,6 +64,23 @@ class RunRecord:
     exit_code: int | None = None
     error: str | None = None
     kind: Kind = "run"
+    duration: float | None = None
+    limit: str | None = None
+    terminal: bool = False
+
+    def become(self, state: State, **facts: Any) -> RunRecord:
+        """The record in another state. Raises ValueError for one that cannot follow."""
+        if state not in NEXT[self.state]:
+            raise ValueError(f"a run that is {self.state} does not become {state}")
+        return replace(self, state=state, **facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Supervisor:
+    """A process that supervises: its id, and when it was started, by the kernel's clock."""
+
+    pid: int
+    started: int
 
 
 class RunDirectory:
@@ -57,26 +91,94 @@ class RunDirectory:
         self.record_file = self.root / "run.json"
         self.transcript = self.root / "transcript.log"
         self.trace = self.root / "trace.db"
+        self.events = self.root / "events.jsonl"
+        self.changes = self.root / "changes.json"
         self.log = self.root / "supervisor.log"
         self.decisions = self.root / "decisions.jsonl"
         self.stage = self.root / "stage"
         self._lock = self.root / "lock"
+        self._sign = runs / f"{SIGN}{run}"
 
     def create(self) -> int:
-        """Make the directory and take its lock; the descriptor holds it until it is closed."""
+        """Make the directory and take its lock; the descriptor holds it until it is closed.
+
+        It has its name only once the lock is held: who looks never sees it without.
+        """
         ensure_private_dir(self.root.parent)
-        self.root.mkdir(mode=0o700)
+        unnamed = self.root.with_name(f"{NEW}{self.root.name}")
+        unnamed.mkdir(mode=0o700)
         try:
-            descriptor = os.open(self._lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        except OSError:
-            self.remove()
+            flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC
+            descriptor = os.open(unnamed / self._lock.name, flags, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                os.write(descriptor, f"{os.getpid()} {_started(os.getpid())}\n".encode())
+                self._sign.touch(mode=0o600)
+                unnamed.rename(self.root)
+            except BaseException:
+                os.close(descriptor)
+                raise
+        except BaseException:
+            shutil.rmtree(unnamed, ignore_errors=True)
             raise
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         return descriptor
 
     def remove(self) -> None:
-        """Remove all there is of the run."""
-        shutil.rmtree(self.root, ignore_errors=True)
+        """Remove all there is of the run; it is gone from sight at once. Raises OSError."""
+        gone = self.root.with_name(f"{OLD}{self.root.name}")
+        self.root.rename(gone)
+        self._sign.unlink(missing_ok=True)
+        shutil.rmtree(gone, ignore_errors=True)
+
+    def close(self, lock: int) -> None:
+        """Let go of the lock: the run is over, and its record says so."""
+        self._sign.unlink(missing_ok=True)
+        os.close(lock)
+
+    def close_lost(self) -> RunRecord | None:
+        """Finish what a supervisor that died has left behind; the record, if there is one now.
+
+        Nothing comes back from the dead, so it does not matter how many do this at once.
+        """
+        if self.is_supervised():
+            return None
+        record = self._read()
+        if record is None:
+            with contextlib.suppress(OSError):
+                self.remove()  # it died before it had written anything down
+            return None
+        if record.state in LIVE:
+            record = record.become("lost", ended=self._last_sign_of_life())
+            self.write(record)
+            Events(self.events, record.run).add("lost")
+        shutil.rmtree(self.stage, ignore_errors=True)
+        (self.root / "control").unlink(missing_ok=True)
+        self._sign.unlink(missing_ok=True)
+        return record
+
+    def _last_sign_of_life(self) -> float:
+        """When something of the run was last written."""
+        return max(entry.stat(follow_symlinks=False).st_mtime for entry in os.scandir(self.root))
+
+    def supervisor(self) -> Supervisor | None:
+        """The process that supervises; None where it is gone."""
+        try:
+            pid, started = map(int, self._lock.read_text().split())
+        except (OSError, ValueError):
+            return None
+        found = Supervisor(pid, started)
+        return found if self.is_supervised() and _started(pid) == started else None
+
+    def wait_unsupervised(self) -> None:
+        """Wait until the run has ended, however it does; at once if it has."""
+        try:
+            descriptor = os.open(self._lock, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        finally:
+            os.close(descriptor)
 
     def write(self, record: RunRecord) -> None:
         """Write the record down."""
@@ -86,7 +188,7 @@ class RunDirectory:
     def read(self) -> RunRecord | None:
         """The record, as `lost` if its supervisor is gone; None where none can be read."""
         record = self._read()
-        if record is not None and record.state in LIVE and not self._is_supervised():
+        if record is not None and record.state in LIVE and not self.is_supervised():
             record = self._read()  # it may have ended between the two looks
             if record is not None and record.state in LIVE:
                 return replace(record, state="lost")
@@ -98,7 +200,8 @@ class RunDirectory:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def _is_supervised(self) -> bool:
+    def is_supervised(self) -> bool:
+        """Whether the process that watches over the run lives."""
         try:
             descriptor = os.open(self._lock, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -129,7 +232,30 @@ def _from_document(document: dict[str, Any]) -> RunRecord:
         exit_code=document["exit_code"],
         error=document["error"],
         kind="proxy" if document.get("kind") == "proxy" else "run",
+        duration=document.get("duration"),
+        limit=document.get("limit"),
+        terminal=document.get("terminal") is True,
     )
+
+
+def _started(pid: int) -> int:
+    """When a process was started, in clock ticks since the machine was (proc(5)); 0 if it is gone.
+
+    With its id this names a process for good, whatever the clock on the wall does.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[19])
+
+
+def live_signs(runs: Path) -> list[str]:
+    """The ids of runs that live, or did until their supervisor died."""
+    try:
+        return sorted(n.removeprefix(SIGN) for n in os.listdir(runs) if n.startswith(SIGN))  # noqa: PTH208
+    except FileNotFoundError:
+        return []
 
 
 def list_runs(runs: Path) -> list[RunRecord]:
@@ -192,3 +318,11 @@ def get_live_run(runs: Path, given: str | None) -> RunRecord:
             f"run {record.run} has ended ({record.state})", hint="see which are live: moat list"
         )
     return record
+
+
+def live_runs(runs: Path, given: Iterable[str], *, every: bool) -> list[RunRecord]:
+    """The live runs that are meant; without names the only one. Raises UsageError."""
+    if every:
+        return [record for record in list_runs(runs) if record.state in LIVE]
+    found = [get_live_run(runs, name) for name in given] or [get_live_run(runs, None)]
+    return [*{record.run: record for record in found}.values()]

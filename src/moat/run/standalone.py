@@ -13,9 +13,10 @@ import resource
 import shutil
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from moat import log
 from moat.config.paths import Home
@@ -104,7 +105,13 @@ async def _serve(
         await _warm(plan, tls)
         server = await stack.enter_async_context(_listening(handed, listener))
         asker = await stack.enter_async_context(
-            commanded(directory, handed, server, timeout=plan.ask_timeout)
+            commanded(
+                directory,
+                handed,
+                server,
+                timeout=plan.ask_timeout,
+                more={"stop": _ends(stopped), "status": lambda _: {}},
+            )
         )
         _tell_questions(asker, asked)
         keeper.set("running")
@@ -115,6 +122,14 @@ async def _serve(
         keeper.exit_code = 0
         keeper.set("stopping")
     return watched.alarm() or watched.advice(plan.command_line)
+
+
+def _ends(stopped: asyncio.Event) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    def end(_: Mapping[str, Any]) -> dict[str, Any]:
+        stopped.set()
+        return {}
+
+    return end
 
 
 def _stop_on_signals() -> asyncio.Event:

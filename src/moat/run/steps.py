@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
+import shlex
 import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
+from typing import Any
 
 from moat.config.paths import Home
 from moat.core.redact import printable
 from moat.engine.names import Names
 from moat.engine.session import RunSession
 from moat.errors import MoatError
+from moat.ledger.events import Events
 from moat.ledger.trace import Trace
 from moat.ledger.transcript import Transcript
 from moat.pki.bundle import ensure_ca_pem
@@ -23,12 +24,13 @@ from moat.proxy.resolver import Resolver
 from moat.proxy.server import ProxyServer
 from moat.proxy.upstream import Upstreams
 from moat.run.grants import OpenedGrants
+from moat.run.guarding import git_environment
 from moat.run.kept import ensure_kept
 from moat.run.plan import Plan
 from moat.run.record import Kind, RunDirectory, RunRecord, State
 from moat.run.tls import LazyTls
 from moat.runtimes.etc import etc_files
-from moat.runtimes.interface import HOME, Box, BoxSpec, Mount, Runtime
+from moat.runtimes.interface import HOME, Box, BoxSpec, Guard, Mount, Runtime
 
 
 class Keeper:
@@ -36,26 +38,35 @@ class Keeper:
 
     def __init__(self, directory: RunDirectory, record: RunRecord) -> None:
         self._directory = directory
+        self._began = time.monotonic()
         self.record = record
+        self.events = Events(directory.events, record.run)
         self.exit_code: int | None = None
+        self.limit: tuple[str, str] | None = None  # its name, and what became of it
         directory.write(record)
+        self.events.add(record.state)
 
     def set(self, state: State) -> None:
         """Write down a new state."""
-        self.record = replace(self.record, state=state)
-        self._directory.write(self.record)
+        self._become(state)
 
     def end(self, error: BaseException | None) -> None:
         """Write down how the run ended; being asked to end is not a failure."""
         failed = error is not None and not isinstance(error, asyncio.CancelledError)
-        self.record = replace(
-            self.record,
-            state="failed" if failed else "stopped",
+        limit, why = self.limit or (None, None)
+        self._become(
+            "failed" if failed else "stopped",
             ended=time.time(),
+            duration=time.monotonic() - self._began,
             exit_code=self.exit_code,
-            error=printable(str(error)) if failed else None,
+            error=printable(str(error)) if failed else why,
+            limit=limit,
         )
+
+    def _become(self, state: State, **facts: Any) -> None:
+        self.record = self.record.become(state, **facts)
         self._directory.write(self.record)
+        self.events.add(state, **facts)
 
 
 @contextlib.contextmanager
@@ -74,11 +85,13 @@ def recorded(directory: RunDirectory, plan: Plan, *, kind: Kind = "run") -> Iter
             grants=plan.grants,
             versions=dict(plan.versions),
             kind=kind,
+            terminal=plan.terminal is not None,
         )
         try:
             keeper = Keeper(directory, record)
         except OSError:
-            directory.remove()  # without a record nobody would ever find it
+            with contextlib.suppress(OSError):
+                directory.remove()  # without a record nobody would ever find it
             raise
         try:
             yield keeper
@@ -88,7 +101,7 @@ def recorded(directory: RunDirectory, plan: Plan, *, kind: Kind = "run") -> Iter
             raise
         keeper.end(None)
     finally:
-        os.close(lock)
+        directory.close(lock)
 
 
 @contextlib.contextmanager
@@ -129,18 +142,27 @@ def exported(plan: Plan) -> Iterator[None]:
 
 
 def box_spec(
-    directory: RunDirectory, plan: Plan, mounts: tuple[Mount, ...], *, umask: int
+    directory: RunDirectory,
+    plan: Plan,
+    mounts: tuple[Mount, ...],
+    *,
+    umask: int,
+    guards: tuple[Guard, ...] = (),
 ) -> BoxSpec:
-    """The box of a plan, with what was staged for it and the umask of whoever started it."""
+    """The box of a plan, with what was staged for it, what of its workspace is `guarded`, and the
+    umask of whoever started it."""
     return BoxSpec(
         workspace=plan.workspace,
         command=plan.command,
-        environment=plan.environment,
+        environment={**git_environment(guards), **plan.environment},
         mounts=(*plan.mounts, *mounts),
         etc=directory.stage / "etc",
         terminal=plan.terminal,
         umask=umask,
         protected=plan.protected,
+        guards=guards,
+        limits=plan.limits,
+        run=plan.run,
     )
 
 
@@ -166,9 +188,10 @@ def traced(directory: RunDirectory, grants: OpenedGrants) -> Iterator[Trace]:
 
 
 @contextlib.contextmanager
-def transcribed(directory: RunDirectory) -> Iterator[Transcript]:
+def transcribed(directory: RunDirectory, plan: Plan) -> Iterator[Transcript]:
     """The transcript of what the box prints."""
-    transcript = Transcript(directory.transcript)
+    title = printable(shlex.join(plan.command))
+    transcript = Transcript(directory.root, terminal=plan.terminal, title=title)
     try:
         yield transcript
     finally:

@@ -1,40 +1,38 @@
 """The supervisor: one process a run, which owns everything of it.
 
 It is forked off the command line, in a session of its own, and takes everything down with it
-when it ends: box, proxy, staged files. The command line is a client on a socket; while a run
-cannot be attached to again, one whose client is gone is stopped.
+when it ends: box, proxy, staged files. Command lines are clients: the one that started the run has
+a channel from the beginning, others come over the socket in the run's directory. They may all
+leave, and the run goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import json
-import os
-import resource
 import signal
 import socket
-from collections.abc import Iterable
-from pathlib import Path
-from typing import NoReturn
+from collections.abc import Mapping
+from typing import Any
 
 from moat import log
 from moat.config.paths import Home
 from moat.errors import Interrupted, MoatError, system_error
-from moat.ledger.transcript import Transcript
 from moat.proxy.descriptors import raise_descriptor_limit
 from moat.proxy.memory import settle_memory
-from moat.proxy.server import ProxyServer
 from moat.run import control
 from moat.run.advice import Advice, Watched
+from moat.run.audience import Seat
 from moat.run.channel import Client
 from moat.run.commanded import commanded
 from moat.run.grants import open_grants
 from moat.run.plan import Plan
+from moat.run.program import Program, Terminal
 from moat.run.putting import Putter
 from moat.run.record import RunDirectory
 from moat.run.steps import (
+    Keeper,
     box_spec,
     boxed,
     choose_runtime,
@@ -47,65 +45,12 @@ from moat.run.steps import (
     transcribed,
 )
 from moat.run.tls import LazyTls
-from moat.runtimes.descriptors import read_some, write_all
 from moat.runtimes.interface import Box
 from moat.vault.store import Store
 
 # From a signal that asks to end, to the one that does not.
-_GRACE = 5.0
-# How long an output may bring nothing, once all that could write to it has ended.
-_DRAIN_SECONDS = 1.0
-_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+GRACE = 5.0
 _INTERNAL = "Moat failed where it should not have"
-
-
-def supervise(
-    plan: Plan, home: Home, channel: socket.socket, *, unblock: Iterable[signal.Signals]
-) -> NoReturn:
-    """Be the supervisor of a run, in the child of a fork, until it has ended.
-
-    The signals of `unblock` were blocked before the fork; what came since was for the client.
-    """
-    try:
-        umask = os.umask(0o077)
-        _leave_the_command_line(channel)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, unblock)
-        import uvloop
-
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(Supervisor(plan, home, umask=umask).run(channel))
-    finally:
-        _end_what_is_left()
-        os._exit(0)
-
-
-def _leave_the_command_line(channel: socket.socket) -> None:
-    """Own session, no terminal, no descriptor but the channel, no core dumps."""
-    os.setsid()
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_IGN)
-    signal.set_wakeup_fd(-1)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(nothing, descriptor)
-    # What is open stands here; a limit on their number says nothing of those opened before it.
-    for descriptor in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208  # numbers, not paths
-        if descriptor > 2 and descriptor != channel.fileno():
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def _end_what_is_left() -> None:
-    """End what was left to us: killed while it makes a box, bubblewrap leaves its first process.
-
-    That one does not run anything yet: it waits for bubblewrap, and would for ever.
-    """
-    for task in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(OSError):
-            for child in (task / "children").read_text().split():
-                os.kill(int(child), signal.SIGKILL)
 
 
 class Supervisor:
@@ -116,28 +61,27 @@ class Supervisor:
         self._home = home
         self._umask = umask
         self._directory = RunDirectory(home.runs, plan.run)
+        self._keeper: Keeper | None = None
         self._box: Box | None = None
         self._stopped_by: int | None = None  # the signal that asked the run to end
-        self._stdin: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._passing: dict[bytes, asyncio.Task[None]] = {}  # outputs, by the kind of their frames
-        self._passed = 0  # bytes of output
-        self._sending: set[bytes] = set()  # outputs whose reader is slow just now
-        self._unread: set[bytes] = set()  # those that nobody reads any more
         self._watched: Watched | None = None
-        self._putter: Putter | None = None  # of questions, while there may be some
-        self._client: Client
+        self._program = Program(
+            terminal=self._terminal if plan.terminal is not None else None,
+            size=plan.terminal,
+            stop=self._stop,
+            said=self._said,
+        )
+        self._putter = Putter(plan.run, plan.name, self._program.audience)
 
     async def run(self, channel: socket.socket) -> None:
-        """Live through the run and tell the client how it ended."""
-        self._client = Client(*await asyncio.open_unix_connection(sock=channel))
+        """Live through the run and tell its clients how it ended."""
+        client = Client(*await asyncio.open_unix_connection(sock=channel))
         self._life = asyncio.create_task(self._live())
-        listening = asyncio.create_task(self._listen())
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._stop, signal.SIGTERM)
+        first = asyncio.create_task(self._serve(client, first=True))
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop, signal.SIGTERM)
         code, error = await self._outcome()
         told = error or self._advice(code)
-        listening.cancel()
-        await self._client.send(
+        await self._program.audience.close(
             control.message(
                 control.EXIT,
                 code=code,
@@ -146,7 +90,7 @@ class Supervisor:
                 hint=told.hint if told else None,
             )
         )
-        await self._client.close()
+        first.cancel()
 
     def _advice(self, code: int) -> Advice | None:
         """What its requests met, where that is worth telling."""
@@ -178,7 +122,7 @@ class Supervisor:
             # Before the record, which holds the command: a secret in it would be written down.
             grants = open_grants(Store(self._home.credentials), plan.grants)
             grants.refuse_in(plan)
-            keeper = stack.enter_context(recorded(directory, plan))
+            keeper = self._keeper = stack.enter_context(recorded(directory, plan))
             log.to_file(directory.log)
             keeper.set("starting")
             mounts = stack.enter_context(staged(directory, plan, self._home))
@@ -187,23 +131,33 @@ class Supervisor:
             spec = box_spec(directory, plan, mounts, umask=self._umask)
             box = await stack.enter_async_context(boxed(choose_runtime(), spec))
             trace = stack.enter_context(traced(directory, grants))
-            transcript = stack.enter_context(transcribed(directory))
+            transcript = stack.enter_context(transcribed(directory, plan))
             tls = LazyTls(ca=self._home.ca, extra_roots=plan.upstream.ca_file)
             self._watched = Watched(trace)
             handed = handed_of(plan, grants, self._watched, tls)
             server = await stack.enter_async_context(proxied(box, handed))
             asker = await stack.enter_async_context(
-                commanded(directory, handed, server, timeout=plan.ask_timeout)
+                commanded(
+                    directory,
+                    handed,
+                    server,
+                    timeout=plan.ask_timeout,
+                    more={"stop": self._told_to_stop, "status": self._told},
+                    join=self._join,
+                )
             )
-            self._putter = Putter(plan.run, plan.name, asker, self._client.send_nowait)
+            self._putter.begin(asker)
             self._box = box
             keeper.set("running")
             settle_memory()
             raise_descriptor_limit()
             box.open_gate()
+            self._program.audience.tell(control.message(control.STARTED, run=plan.run))
             warming = self._warm(tls)
             try:
-                code = await self._until_end(box, transcript, server)
+                code = await self._program.run(
+                    box, transcript, clear=self._putter.wait_clear, gone=server.close
+                )
             finally:
                 await warming
                 keeper.exit_code = self._stopped_code()
@@ -219,108 +173,77 @@ class Supervisor:
         hosts = sorted({item.pattern.host for item in self._plan.injections})
         return asyncio.get_running_loop().run_in_executor(None, tls.warm, hosts)
 
-    # what goes through
+    def _terminal(self, place: tuple[int, int]) -> Terminal:
+        from moat.terminal.box_terminal import BoxTerminal
 
-    async def _until_end(self, box: Box, transcript: Transcript, server: ProxyServer) -> int:
-        outputs = [(box.stdout, control.STDOUT)]
-        if box.stderr is not None:
-            outputs.append((box.stderr, control.STDERR))
-        feeding = asyncio.create_task(self._feed(box))
-        failure: BaseException | None = None
+        assert self._plan.terminal is not None
+        return BoxTerminal(*self._plan.terminal, at=place)
+
+    # what clients say
+
+    async def _serve(self, client: Client, *, drives: bool = True, first: bool = False) -> None:
+        """Let a client take part until it leaves. The `first` sees all from the beginning."""
+        seat = Seat(client, drives=drives)
+        self._program.audience.join(seat)
+        if not first:
+            self._note("attached", drives=drives)
+            self._program.audience.show_screen(seat)
+        self._putter.look()
         try:
-            async with asyncio.TaskGroup() as group:
-                for descriptor, kind in outputs:
-                    self._passing[kind] = group.create_task(
-                        self._pass_on(descriptor, kind, transcript)
-                    )
-                code = await box.wait()
-                # Who has left the box with a descriptor of it is served no longer.
-                await server.close()
-                await self._drain()
-        except* MoatError as errors:
-            failure = errors.exceptions[0]  # raised from here, some Pythons would wrap it again
+            await self._program.serve(seat)
         finally:
-            feeding.cancel()
-            await asyncio.gather(feeding, return_exceptions=True)
-        if failure is not None:
-            raise failure
-        return code
+            self._note("detached", drives=drives)
+            self._putter.left(seat)
+        await client.close(GRACE)
 
-    async def _drain(self) -> None:
-        """Wait for what the box printed last.
+    def _note(self, event: str, **facts: Any) -> None:
+        if self._keeper is not None:
+            self._keeper.events.add(event, **facts)
 
-        All that was in it is gone: an output that brings nothing and does not end is held open by
-        somebody it was handed to, in another run or of another user.
-        """
-        while rest := [task for task in self._passing.values() if not task.done()]:
-            before = self._passed
-            await asyncio.wait(rest, timeout=_DRAIN_SECONDS)
-            if self._passed == before and not self._sending:
-                for task in rest:
-                    task.cancel()
-                return
-
-    async def _pass_on(self, descriptor: int, kind: bytes, transcript: Transcript) -> None:
-        try:
-            while data := await read_some(descriptor):
-                self._passed += len(data)
-                transcript.write(data)
-                self._sending.add(kind)
-                if self._putter is not None:
-                    await self._putter.wait_clear()
-                await self._client.send(control.frame(kind, data))
-                self._sending.discard(kind)
-        finally:
-            if kind in self._unread:
-                # The box's end of the pipe breaks: the command learns of it as in any pipe.
-                nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-                os.dup2(nothing, descriptor, inheritable=False)
-                os.close(nothing)
-
-    async def _feed(self, box: Box) -> None:
-        while (data := await self._stdin.get()) is not None:
-            try:
-                await write_all(box.stdin, data)
-            except BrokenPipeError:
-                continue  # the command has closed its input; the client may go on sending
-            finally:
-                await self._client.send(control.message(control.STDIN_TAKEN, bytes=len(data)))
-        box.close_stdin()
-
-    # what the client says
-
-    async def _listen(self) -> None:
-        deframer = control.Deframer()
-        try:
-            while data := await self._client.receive():
-                for kind, payload in deframer.feed(data):
-                    self._hear(kind, payload)
-        except (control.ProtocolError, ValueError, KeyError, TypeError):
-            log.get(__name__).exception("the client cannot be understood")
-        self._stop(signal.SIGHUP)
-
-    def _hear(self, kind: bytes, payload: bytes) -> None:
-        if kind == control.STDIN:
-            self._stdin.put_nowait(payload)
-        elif kind == control.STDIN_END:
-            self._stdin.put_nowait(None)
-        elif kind == control.RESIZE and self._box is not None:
-            size = json.loads(payload)
-            self._box.resize(int(size["rows"]), int(size["columns"]))
-        elif kind == control.SIGNAL:
-            self._stop(int(json.loads(payload)["number"]))
-        elif kind == control.ANSWER and self._putter is not None:
+    def _said(self, kind: bytes, payload: bytes) -> None:
+        if kind == control.ANSWER:
             self._putter.hear(payload)
-        elif kind == control.CLOSED and payload in self._passing:
-            self._unread.add(payload)
-            self._passing[payload].cancel()
 
-    def _stop(self, number: int) -> None:
+    def _join(
+        self,
+        command: Mapping[str, Any],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> Any:
+        if command.get("do") == "attach":
+            return self._attach(command, Client(reader, writer))
+        return None
+
+    async def _attach(self, command: Mapping[str, Any], client: Client) -> None:
+        """Let somebody look at the run, and drive it where it has a terminal to be driven from."""
+        drives = self._plan.terminal is not None and command.get("watch") is not True
+        reply = {
+            "run": self._plan.run,
+            "version": control.VERSION,
+            "terminal": self._plan.terminal is not None,
+            "drives": drives,
+        }
+        client.send_nowait(json.dumps(reply).encode() + b"\n")
+        await self._serve(client, drives=drives)
+
+    def _told(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        audience = self._program.audience
+        return {"attached": audience.driver is not None, "watchers": audience.watchers}
+
+    def _told_to_stop(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        """Asked to end; `grace` is how many seconds the command is given, 0 for none."""
+        grace = command.get("grace")
+        grace = float(grace) if isinstance(grace, int | float) else GRACE
+        self._stop(signal.SIGTERM if grace > 0 else signal.SIGKILL, grace=grace)
+        return {}
+
+    def _stop(self, number: int, *, grace: float = GRACE) -> None:
         """Ask the run to end; asked again, or after a while, it is ended."""
         again = self._stopped_by is not None
         self._stopped_by = self._stopped_by or number
-        if self._box is None or again:
+        if self._box is None or again or number == signal.SIGKILL:
             self._life.cancel()
             return
+        self._note("asked to end", signal=number)
         self._box.signal(number)
-        asyncio.get_running_loop().call_later(_GRACE, self._life.cancel)
+        asyncio.get_running_loop().call_later(grace, self._life.cancel)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+from moat.core.limits import Exceeded, Limits
 
 if TYPE_CHECKING:
     import socket
@@ -56,7 +58,9 @@ class BoxSpec:
     `terminal` is the size (rows, columns) of the terminal to run on, None for three pipes;
     `umask` is the person's, for the files that the command makes. `protected` are names of files
     of the workspace that the box sees but cannot change or replace; `guards` are more such places,
-    each behind those it is below.
+    each behind those it is below. `limits` hold for all that
+    runs in it, but for `wall`, which is its supervisor's to count; `run` is the id of the run, by
+    which what is left behind of it can be found.
     """
 
     workspace: Path
@@ -68,6 +72,8 @@ class BoxSpec:
     umask: int = 0o022
     protected: tuple[str, ...] = ()
     guards: tuple[Guard, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    run: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +96,16 @@ class BoxSockets:
             each.close()
 
 
-class Box(Protocol):
-    """A box that was made and waits at its gate.
+class Process(Protocol):
+    """A program in a box.
 
-    `sockets` listen inside its network. `stdin`, `stdout` and `stderr` are descriptors of this
-    process; on a terminal they are one and the same, and `stderr` is None.
+    `stdin`, `stdout` and `stderr` are descriptors of this process; on a terminal they are one and
+    the same, and `stderr` is None.
     """
 
-    sockets: BoxSockets
     stdin: int
     stdout: int
     stderr: int | None
-
-    def open_gate(self) -> None:
-        """Let the command start."""
-        ...
 
     async def wait(self) -> int:
         """Wait for the end; the exit code as a shell would give it."""
@@ -120,6 +121,33 @@ class Box(Protocol):
 
     def close_stdin(self) -> None:
         """End the command's standard input; a terminal stays open."""
+        ...
+
+
+class Box(Process, Protocol):
+    """A box that was made and waits at its gate, and the command in it.
+
+    `sockets` listen inside its network.
+    """
+
+    sockets: BoxSockets
+
+    @property
+    def exceeded(self) -> Exceeded | None:
+        """The limit that ended it, or is about to; final once `wait` or `destroy` has returned."""
+        ...
+
+    @property
+    def met(self) -> tuple[Exceeded, ...]:
+        """All limits that were met, whether or not they ended it."""
+        ...
+
+    def open_gate(self) -> None:
+        """Let the command start."""
+        ...
+
+    async def wait_exceeded(self) -> Exceeded:
+        """Wait until a limit was met for which the box should be destroyed; past the gate."""
         ...
 
     async def destroy(self) -> None:

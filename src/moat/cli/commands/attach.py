@@ -1,0 +1,63 @@
+"""`moat attach`: come back to a live run."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from moat.cli.options import Parser, add_run_argument, open_context
+from moat.cli.output import say, show_error
+from moat.cli.start import show_receipt
+from moat.cli.terminal import at_a_terminal
+from moat.errors import UsageError
+from moat.run.attach import Part, attach
+from moat.run.joining import join
+from moat.run.launch import allow_always
+from moat.run.record import RunDirectory, get_live_run
+
+EPILOG = """\
+To leave it again, and let it go on: ctrl-/ d. Who drove the run until then has left it.
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Attach; the run's own exit code once it has ended."""
+    parser = Parser(
+        "attach",
+        "Come back to a live run: its screen is shown as it is, and what is typed goes to it. A "
+        "run without a terminal can only be watched.",
+        epilog=EPILOG,
+    )
+    add_run_argument(parser, "the only live one")
+    parser.add_argument(
+        "--watch", action="store_true", help="only look; q or ctrl-c leaves, and the run goes on"
+    )
+    args = parser.parse_args(arguments)
+    context = open_context()
+    record = get_live_run(context.home.runs, args.run)
+    if record.kind == "proxy":
+        raise UsageError(
+            f"run {record.run} is a proxy, and has nothing to look at",
+            hint=f"what it is asked for: moat trace {record.run}",
+        )
+    terminal = at_a_terminal()
+    if record.terminal and not terminal and not args.watch:
+        raise UsageError(
+            f"run {record.run} has a terminal, and you are not at one",
+            hint=f"only look: moat attach --watch {record.run}",
+        )
+    directory = RunDirectory(context.home.runs, record.run)
+    with join(directory.root, {"do": "attach", "watch": args.watch}) as joined:
+        drives = joined.said.get("drives") is True
+        part = Part(
+            terminal=terminal and record.terminal,
+            stdin=drives,
+            watches=not drives,
+        )
+        ended = attach(joined.channel, part, unblock=(), store=partial(allow_always, context.home))
+    if ended.left is not None:
+        say(f"run {record.run} goes on: {ended.left}; to come back: moat attach {record.run}")
+    elif ended.error is not None:
+        show_error(ended.error)
+    if ended.left is None:
+        show_receipt(context.home, record.run)
+    return ended.code

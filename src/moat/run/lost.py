@@ -1,0 +1,43 @@
+"""Runs whose supervisor died: whoever comes next finishes their records, and clears up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+from moat.core.ids import is_run_id
+from moat.run.record import NEW, OLD, RunDirectory, RunRecord, live_signs
+
+# Seconds after which a directory that never became a run's is nobody's.
+_ABANDONED = 60.0
+
+
+def close_lost(runs: Path) -> list[RunRecord]:
+    """Finish every run that nobody supervises any more; those that were live until now."""
+    lost = []
+    for run in filter(is_run_id, live_signs(runs)):
+        record = RunDirectory(runs, run).close_lost()
+        if record is not None and record.state == "lost":
+            lost.append(record)
+    return lost
+
+
+def sweep(runs: Path) -> None:
+    """Remove what is left of directories that were being made or removed when somebody died."""
+    try:
+        entries = [*os.scandir(runs)]
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        abandoned = entry.name.startswith(NEW) and _is_abandoned(Path(entry.path))
+        if abandoned or entry.name.startswith(OLD):
+            shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _is_abandoned(directory: Path) -> bool:
+    try:
+        return time.time() - directory.stat().st_mtime > _ABANDONED
+    except OSError:
+        return False
