@@ -6,12 +6,13 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from moat.config.paths import Home
 from moat.run.kept import workspace_key
 from moat.run.plan import Plan
 from moat.runtimes.interface import Guard
-from moat.workspace.guards import guard_workspace
+from moat.workspace.guards import Guarding, guard_common, guard_workspace
 from moat.workspace.standins import StandIns
 
 
@@ -29,14 +30,35 @@ class Guarded:
 def guarded(plan: Plan, home: Home) -> Iterator[Guarded]:
     """Decide what is guarded and make what must be there for it; taken away behind the last run of
     the workspace. Must be entered before the box is made, and left when it is gone."""
-    directory = home.root / "workspaces" / workspace_key(plan.workspace)
-    with StandIns(directory, plan.workspace).used_by(plan.run) as stand_ins:
+    workspaces = home.root / "workspaces"
+    with contextlib.ExitStack() as stack:
+
+        def used(place: Path) -> StandIns:
+            stand_ins = StandIns(workspaces / workspace_key(place), place)
+            return stack.enter_context(stand_ins.used_by(plan.run))
+
+        made = used(plan.workspace)
         found = guard_workspace(plan.workspace, allowed=plan.allow_write, environ=os.environ)
-        stand_ins.make(found.stand_ins)
-        notes = [f"{path} leads git to all of its directory" for path in found.open_to]
-        if not found.complete:
-            notes.append("the workspace is large: it was not searched for repositories to its end")
-        yield Guarded(found.guards, stand_ins.paths, tuple(notes))
+        made.make(found.stand_ins)
+        guards = found.guards
+        if plan.git_directory is not None:
+            common = used(plan.git_directory)
+            further = guard_common(
+                plan.git_directory,
+                work=plan.workspace,
+                allowed=plan.allow_write,
+                environ=os.environ,
+            )
+            common.make(further.stand_ins)
+            guards += further.guards
+        yield Guarded(guards, made.paths, tuple(_notes(found)))
+
+
+def _notes(found: Guarding) -> Iterator[str]:
+    for path in found.open_to:
+        yield f"git is led to {path}, which is not guarded: all of it would be"
+    if not found.complete:
+        yield "the workspace is large: not all of it was searched for repositories"
 
 
 def git_environment(guards: tuple[Guard, ...]) -> dict[str, str]:

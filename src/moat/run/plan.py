@@ -59,7 +59,8 @@ class Wanted:
     what begins with `project_` of the project, `mounts` of both, and checked. `terminal` is the
     size of the terminal to run on, None for pipes. `command_line` is how the person would start
     this again, without its arguments. `protected` are names of files the box may not change.
-    `ask_timeout` is how many seconds a request waits for the person's answer, `limits`
+    `git_directory` is that of the repository which the workspace is a work tree of, where it is
+    mounted. `ask_timeout` is how many seconds a request waits for the person's answer, `limits`
     are what the run may use up. `allow_write` are files of the workspace that the host obeys and
     the box may change all the same.
     """
@@ -86,6 +87,7 @@ class Wanted:
     mcp_json: bytes | None = None
     ask_timeout: int = 120
     allow_write: tuple[str, ...] = ()
+    git_directory: Path | None = None
     limits: Limits = field(default_factory=Limits)
 
 
@@ -117,6 +119,7 @@ class Plan:
     terminal: tuple[int, int] | None
     ask_timeout: int
     allow_write: tuple[str, ...]
+    git_directory: Path | None
     limits: Limits
 
     @property
@@ -179,6 +182,7 @@ def build_plan(run: str, wanted: Wanted) -> Plan:
         terminal=wanted.terminal,
         ask_timeout=wanted.ask_timeout,
         allow_write=wanted.allow_write,
+        git_directory=wanted.git_directory,
         limits=wanted.limits,
     )
 

@@ -26,6 +26,7 @@ from moat.run.advice import Advice, Watched
 from moat.run.audience import Seat
 from moat.run.channel import Client
 from moat.run.commanded import commanded
+from moat.run.executing import Executing
 from moat.run.grants import open_grants
 from moat.run.plan import Plan
 from moat.run.program import Program, Terminal
@@ -71,6 +72,7 @@ class Supervisor:
             stop=self._stop,
             said=self._said,
         )
+        self._executing = Executing(plan.run, plan.environment, self._directory.root)
         self._putter = Putter(plan.run, plan.name, self._program.audience)
 
     async def run(self, channel: socket.socket) -> None:
@@ -212,7 +214,16 @@ class Supervisor:
     ) -> Any:
         if command.get("do") == "attach":
             return self._attach(command, Client(reader, writer))
+        if command.get("do") == "exec":
+            return self._execute(command, Client(reader, writer))
         return None
+
+    async def _execute(self, command: Mapping[str, Any], client: Client) -> None:
+        """Run a further command in the box for somebody."""
+        if self._box is None or self._stopped_by is not None:
+            raise MoatError(f"run {self._plan.run} is starting or stopping", hint="run: moat list")
+        words, code = await self._executing.execute(self._box, command, client)
+        self._note("executed", command=words, exit_code=code)
 
     async def _attach(self, command: Mapping[str, Any], client: Client) -> None:
         """Let somebody look at the run, and drive it where it has a terminal to be driven from."""
@@ -228,7 +239,11 @@ class Supervisor:
 
     def _told(self, _: Mapping[str, Any]) -> dict[str, Any]:
         audience = self._program.audience
-        return {"attached": audience.driver is not None, "watchers": audience.watchers}
+        return {
+            "attached": audience.driver is not None,
+            "watchers": audience.watchers,
+            "executing": self._executing.live,
+        }
 
     def _told_to_stop(self, command: Mapping[str, Any]) -> dict[str, Any]:
         """Asked to end; `grace` is how many seconds the command is given, 0 for none."""

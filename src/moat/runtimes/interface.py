@@ -124,6 +124,23 @@ class Process(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """A further command in a box. `terminal` is as in BoxSpec."""
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    terminal: tuple[int, int] | None
+
+
+class Executed(Process, Protocol):
+    """A further command that was started in a box."""
+
+    async def destroy(self) -> None:
+        """End it at once, and give back what it held; what it has started may go on."""
+        ...
+
+
 class Box(Process, Protocol):
     """A box that was made and waits at its gate, and the command in it.
 
@@ -144,6 +161,10 @@ class Box(Process, Protocol):
 
     def open_gate(self) -> None:
         """Let the command start."""
+        ...
+
+    async def execute(self, execution: Execution) -> Executed:
+        """Start a further command, past the gate. Raises RuntimeUnavailable."""
         ...
 
     async def wait_exceeded(self) -> Exceeded:

@@ -8,13 +8,17 @@ import json
 import os
 import signal
 import termios
+from collections.abc import Mapping
 from pathlib import Path
 
+from moat.core.limits import Exceeded, LimitName
 from moat.errors import RuntimeUnavailable
 from moat.runtimes.descriptors import read_some, read_to_end, wait_for_exit, wait_readable
-from moat.runtimes.interface import BoxSockets, BoxSpec
+from moat.runtimes.interface import BoxSockets, BoxSpec, Execution
 from moat.runtimes.sandbox.bwrap import explain_failure, find_bwrap
 from moat.runtimes.sandbox.devices import fix_devices
+from moat.runtimes.sandbox.execute import SandboxExecuted
+from moat.runtimes.sandbox.limited import Limited
 from moat.runtimes.sandbox.netns import listen_in_netns
 from moat.runtimes.sandbox.protect import protect
 from moat.runtimes.sandbox.spawn import KEYS, Spawned
@@ -33,8 +37,11 @@ class SandboxBox:
         self._init: int | None = None  # pidfd of the box's first process
         self._main: int | None = None  # pidfd of the command
         self._exit: asyncio.Task[int] | None = None
+        self._child: int  # the box's first process
+        self._umask = spec.umask
         self._terminal = spec.terminal is not None
         self._protected, self._guards = spec.protected, spec.guards
+        self._limited = Limited(spec.limits, spec.run)
         self._bwrap = find_bwrap()
         self._spawned = spawned = Spawned(self._bwrap, spec)
         self._cleanup.callback(spawned.close)
@@ -48,7 +55,8 @@ class SandboxBox:
         self._exit = asyncio.create_task(wait_for_exit(self._pid, self._pidfd))
         try:
             async with asyncio.timeout(_START_TIMEOUT):
-                child = await self._read_info()
+                child = self._child = await self._read_info()
+                self._limited.take(child)
                 try:
                     self.sockets = listen_in_netns(child)
                     self._cleanup.callback(self.sockets.close)
@@ -56,6 +64,7 @@ class SandboxBox:
                     await self._until_ready()
                     fix_devices(child)
                     protect(child, self._protected, self._guards)
+                    await self._limited.settle(child)
                 except RuntimeUnavailable as error:
                     raise await self._explain(error) from None
                 self._main = self._find_main(child)
@@ -109,10 +118,47 @@ class SandboxBox:
         self._gate.send(b"go\n")
         self._gate.close()
 
+    async def execute(self, execution: Execution) -> SandboxExecuted:
+        """Start a further command in the box. Raises RuntimeUnavailable."""
+        executed = SandboxExecuted(execution, self._child, umask=self._umask)
+        try:
+            # Moving a process to a group waits for all processors of the machine.
+            await asyncio.to_thread(self._limited.admit, executed.pid)
+            await executed.start()
+        except BaseException:
+            await executed.destroy()
+            raise
+        return executed
+
     async def wait(self) -> int:
         """Wait for the end; the exit code as a shell would give it."""
         assert self._exit is not None
-        return await asyncio.shield(self._exit)
+        code = await asyncio.shield(self._exit)
+        self._limited.ended(failed=code != 0)
+        return code
+
+    @property
+    def exceeded(self) -> Exceeded | None:
+        """The limit that ended the box, or is about to."""
+        return self._limited.exceeded
+
+    @property
+    def met(self) -> tuple[Exceeded, ...]:
+        """All limits that were met, whether or not they ended it."""
+        return self._limited.met
+
+    @property
+    def held(self) -> Mapping[LimitName, str]:
+        """What holds each of its limits."""
+        return self._limited.held
+
+    async def wait_exceeded(self) -> Exceeded:
+        """Wait until a limit was met for which the box should be destroyed; past the gate."""
+        return await self._limited.wait_exceeded()
+
+    def admit(self, pid: int) -> None:
+        """Hold a process to the box's limits that is to run in it later. Raises OSError."""
+        self._limited.admit(pid)
 
     def signal(self, number: int) -> None:
         """Send a signal to the command; as a terminal would, where there is none."""
@@ -142,6 +188,7 @@ class SandboxBox:
             self._exit = asyncio.create_task(wait_for_exit(self._pid, self._pidfd))
         await self._exit
         await self._until_gone()
+        await self._limited.close()
         self._gate.close()
         self._let_go_of_block()
         self.close_stdin()

@@ -1,0 +1,66 @@
+"""`moat exec`: a further command in the box of a live run."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from functools import partial
+from typing import Any
+
+from moat.cli.options import Parser, add_run_argument, open_context, split_at_dashes
+from moat.cli.output import say, show_error
+from moat.cli.terminal import at_a_terminal
+from moat.errors import UsageError
+from moat.run.attach import Part, attach
+from moat.run.joining import join
+from moat.run.launch import allow_always
+from moat.run.record import RunDirectory, get_live_run
+
+EPILOG = """\
+examples:
+  moat exec -- ps aux
+  moat exec -t fixer -- bash
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Execute it; its exit code."""
+    parser = Parser(
+        "exec",
+        "Run a further command in the box of a live run: it sees what the run sees, under the "
+        "same policy and limits, and its requests are in the same trace.",
+        usage="moat exec [-t] [RUN] -- COMMAND [ARGUMENT ...]",
+        epilog=EPILOG,
+    )
+    add_run_argument(parser, "the only live one")
+    parser.add_argument("-t", "--tty", action="store_true", help="give it a terminal")
+    options, command = split_at_dashes(arguments)
+    args = parser.parse_args(options)
+    if not command:
+        what = shlex.join([args.run]) if args.run else "bash"
+        raise UsageError(
+            "there is no command to execute",
+            hint=f"put it after two dashes: moat exec -- {what}",
+        )
+    if args.tty and not at_a_terminal():
+        raise UsageError("-t: you are not at a terminal", hint="leave -t out")
+    context = open_context()
+    record = get_live_run(context.home.runs, args.run)
+    if record.kind == "proxy":
+        raise UsageError(f"run {record.run} is a proxy, and has no box", hint="run: moat list")
+    asked: dict[str, Any] = {"do": "exec", "command": command}
+    if args.tty:
+        size = os.get_terminal_size(0)
+        asked["terminal"] = {
+            "rows": size.lines,
+            "columns": size.columns,
+            "term": os.environ.get("TERM", "xterm"),
+        }
+    with join(RunDirectory(context.home.runs, record.run).root, asked) as joined:
+        part = Part(terminal=args.tty, stdin=True, first=True)
+        ended = attach(joined.channel, part, unblock=(), store=partial(allow_always, context.home))
+    if ended.left is not None:
+        say(f"the command was ended: {ended.left}")
+    elif ended.error is not None:
+        show_error(ended.error)
+    return ended.code

@@ -1,0 +1,135 @@
+"""Further commands in the box of a live run, each for the client that asked for it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from moat import log
+from moat.errors import MoatError, UsageError
+from moat.ledger.transcript import Transcript
+from moat.run import control
+from moat.run.audience import Seat
+from moat.run.channel import Client
+from moat.run.program import Program, Terminal
+from moat.runtimes.interface import Box, Execution
+
+_GRACE = 5.0
+_MOST = 32  # at a time
+_LONGEST = 4096  # words of a command
+
+
+class Executing:
+    """Runs them; `environment` is that of the box's own command, `root` the run's directory."""
+
+    def __init__(self, run: str, environment: Mapping[str, str], root: Path) -> None:
+        self._run = run
+        self._environment = environment
+        self._root = root
+        self._count = 0
+        self.live = 0
+
+    async def execute(
+        self, box: Box, command: Mapping[str, Any], client: Client
+    ) -> tuple[Any, ...]:
+        """Run a command for a client until it ends, or the client leaves; its words and its code.
+
+        Raises MoatError as long as nothing was said to the client.
+        """
+        execution = self._execution(command)
+        if self.live >= _MOST:
+            raise MoatError(f"{_MOST} commands are being executed in this run already")
+        self.live += 1
+        try:
+            executed = await box.execute(execution)
+            try:
+                client.send_nowait(
+                    json.dumps({"run": self._run, "version": control.VERSION}).encode() + b"\n"
+                )
+                code = await self._live(executed, execution, client)
+            finally:
+                await executed.destroy()
+        finally:
+            self.live -= 1
+        return execution.command, code
+
+    def _execution(self, command: Mapping[str, Any]) -> Execution:
+        words, terminal = command.get("command"), command.get("terminal")
+        if (
+            not isinstance(words, list)
+            or not 0 < len(words) <= _LONGEST
+            or not all(isinstance(word, str) and "\0" not in word for word in words)
+        ):
+            raise UsageError("there is no command to execute")
+        environment = dict(self._environment)
+        if terminal is None:
+            return Execution(tuple(words), environment, None)
+        rows, columns = int(terminal["rows"]), int(terminal["columns"])
+        environment["TERM"] = str(terminal.get("term", "xterm"))[:64]
+        return Execution(tuple(words), environment, (max(1, rows), max(1, columns)))
+
+    async def _live(self, executed: Any, execution: Execution, client: Client) -> int:
+        ending: list[asyncio.TimerHandle] = []
+
+        def stop(number: int) -> None:
+            executed.signal(number)
+            if number != signal.SIGINT:
+                loop = asyncio.get_running_loop()
+                ending.append(loop.call_later(_GRACE, executed.signal, signal.SIGKILL))
+
+        program = Program(
+            terminal=_terminal_of(execution) if execution.terminal else None,
+            size=execution.terminal,
+            stop=stop,
+            said=lambda _, __: None,
+        )
+        seat = Seat(client, drives=True)
+        program.audience.join(seat)
+        serving = asyncio.create_task(program.serve(seat))
+        # Nobody else can take it up, so it ends with whoever wanted it.
+        serving.add_done_callback(lambda _: stop(signal.SIGHUP))
+        self._count += 1
+        root = self._root / f"exec-{self._count}"
+        root.mkdir(mode=0o700)
+        transcript = Transcript(root, terminal=execution.terminal, title=execution.command[0])
+        began = time.monotonic()
+        code, error = 1, None
+        try:
+            code = await program.run(executed, transcript, clear=_at_once, gone=_at_once)
+        except MoatError as failure:
+            error = failure
+        finally:
+            for handle in ending:
+                handle.cancel()
+            transcript.close()
+        log.get(__name__).info("executed for %.1f s: code %s", time.monotonic() - began, code)
+        await program.audience.close(
+            control.message(
+                control.EXIT,
+                code=code,
+                run=self._run,
+                error=error.message if error else None,
+                hint=error.hint if error else None,
+            )
+        )
+        await asyncio.gather(serving, return_exceptions=True)
+        return code
+
+
+async def _at_once() -> None:
+    """There is nothing to wait for."""
+
+
+def _terminal_of(execution: Execution) -> Any:
+    def make(place: tuple[int, int]) -> Terminal:
+        from moat.terminal.box_terminal import BoxTerminal
+
+        assert execution.terminal is not None
+        return BoxTerminal(*execution.terminal, at=place)
+
+    return make
