@@ -6,6 +6,7 @@ import dataclasses
 import subprocess
 from pathlib import Path
 
+from moat.core.limits import Limits
 from moat.runtimes.interface import BoxSpec, Mount
 from moat.runtimes.sandbox.argv import (
     ETC_OF_HOST,
@@ -31,6 +32,7 @@ SPEC = BoxSpec(
     ),
     etc=Path("/home/alice/.moat/runs/r/stage/etc"),
     terminal=None,
+    limits=Limits(disk=1 << 20),
 )
 LAYOUT = HostLayout(
     directories=("/usr", "/lib32"),
@@ -72,10 +74,18 @@ GOLDEN = f"""\
 --ro-bind /dev/null /proc/keys
 --dev /dev
 --perms 1777
+--size 1048576
+--tmpfs /dev/shm
+--remount-ro /dev
+--perms 1777
+--size 1048576
 --tmpfs /tmp
 --perms 1777
+--size 1048576
 --tmpfs /var/tmp
+--size 1048576
 --tmpfs /run
+--size 1048576
 --tmpfs /home
 --perms 0700
 --dir /home/agent

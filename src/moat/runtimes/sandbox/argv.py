@@ -100,11 +100,11 @@ def bwrap_arguments(
         *_first_environment(spec),
         *_system(layout),
         *_proc(layout),
-        *_private_places(),
+        *_private_places(spec),
         *_parents(spec, layout),
         *_etc(spec, layout),
         *_mounts(spec, descriptors, init),
-        # Nothing in the box can write outside /workspace, /tmp, /var/tmp, /run and /home.
+        # Nothing in the box can write outside /workspace, /tmp, /var/tmp, /run, /home, /dev/shm.
         # /proc is read-only too: as uid 0 of the host, /proc/sys and /proc/sysrq-trigger would
         # be writable by file permissions alone, core_pattern among them.
         *("--remount-ro", "/proc", "--remount-ro", "/"),
@@ -160,13 +160,17 @@ def _proc(layout: HostLayout) -> list[str]:
     return arguments
 
 
-def _private_places() -> list[str]:
+def _private_places(spec: BoxSpec) -> list[str]:
+    disk = spec.limits.disk
+    size = ["--size", str(disk)] if disk is not None else []
     return [
         *("--dev", "/dev"),
-        *("--perms", "1777", "--tmpfs", "/tmp"),  # noqa: S108  # the box's own
-        *("--perms", "1777", "--tmpfs", "/var/tmp"),  # noqa: S108
-        *("--tmpfs", "/run"),
-        *("--tmpfs", "/home"),
+        *("--perms", "1777", *size, "--tmpfs", "/dev/shm"),  # noqa: S108  # the box's own
+        *("--remount-ro", "/dev"),  # it is memory, too, and its size nobody's to say
+        *("--perms", "1777", *size, "--tmpfs", "/tmp"),  # noqa: S108
+        *("--perms", "1777", *size, "--tmpfs", "/var/tmp"),  # noqa: S108
+        *(*size, "--tmpfs", "/run"),
+        *(*size, "--tmpfs", "/home"),
         *("--perms", "0700", "--dir", HOME),
     ]
 
