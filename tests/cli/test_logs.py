@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moat.cli.commands.logs import tame
+from moat.cli.tamed import Plain, Tamer, tame
+from moat.ledger.transcript import LOG, Transcript
 from support.cli import Cli
+from support.pty import Terminal
 
 COLOUR = re.compile(rb"\x1b\[[0-9;:]*m")
 
@@ -102,10 +108,113 @@ def test_no_pieces_make_a_command(pieces: list[bytes]) -> None:
     assert tamed == tame(tamed)
 
 
+@given(st.lists(st.integers(0, 200), max_size=6))
+def test_pieces_are_tamed_like_the_whole(places: list[int]) -> None:
+    """However they are cut, also within sequences and characters."""
+    text = "a\x1b[31mé\x1b[m\x1b]0;t\x07日\x1b[6n\r\nb\r\r\n\x9b6nc".encode()
+    edges = [0, *sorted(place % (len(text) + 1) for place in places), len(text)]
+    tamer, plain = Tamer(), Plain()
+    pieces = [text[a:b] for a, b in pairwise(edges)]
+    assert "a\x1b[31mé\x1b[m日\r\nb\r\r\n6nc".encode() == b"".join(map(tamer.feed, pieces))
+    assert "aé日\nb\n6nc".encode() == b"".join(map(plain.feed, pieces))
+
+
 def test_a_pipe_gets_every_byte(cli: Cli) -> None:
-    """Into a file or pipe the transcript goes as it is: taming is for terminals."""
+    """Into a file or pipe the transcript of pipes goes as it is: taming is for terminals."""
     script = r"printf '\033]0;title\007out\n'; printf 'err\n' >&2"
     assert 0 == cli.run("run", "--", "sh", "-c", script).returncode
     assert "\x1b]0;title\x07out\nerr\n" == cli.run("logs").stdout
     run = cli.json("list")[0]["run"]
     assert cli.run("logs").stdout == cli.run("logs", run).stdout == cli.run("logs", run[:9]).stdout
+
+
+def ended_run(cli: Cli) -> Path:
+    """The directory of a run that has ended."""
+    assert 0 == cli.run("run", "--", "printf", "one\\ntwo\\nthree\\nrest").returncode
+    return cli.home / "runs" / cli.json("list", "--all")[0]["run"]
+
+
+def at_a_terminal(run: Path, *pieces: bytes) -> None:
+    """Let it be one that had a terminal, and printed these."""
+    (run / LOG).unlink()
+    transcript = Transcript(run, terminal=(24, 80), title="a run")
+    for piece in pieces:
+        transcript.write(piece)
+    transcript.close()
+
+
+def test_the_last_lines_and_since(cli: Cli) -> None:
+    """Tail means tail; what is no number or time is told."""
+    ended_run(cli)
+    assert "one\ntwo\nthree\nrest" == cli.run("logs").stdout
+    assert "three\nrest" == cli.run("logs", "-n", "2").stdout
+    assert "" == cli.run("logs", "-n", "0").stdout
+    assert "rest" == cli.run("logs", "-n", "1", "--since", "10m").stdout
+    assert "one\ntwo\nthree\nrest" == cli.run("logs", "--since", "2020-01-01T10:00").stdout
+    assert "" == cli.run("logs", "--since", "2920-01-01").stdout
+    for wrong in (("-n", "-1"), ("-n", "x"), ("--since", "soon"), ("--since", "2020-13-01")):
+        done = cli.run("logs", *wrong)
+        assert (2, "") == (done.returncode, done.stdout)
+        assert "hint: " in done.stderr
+
+
+def test_of_a_terminal_a_pipe_gets_the_text_alone(cli: Cli) -> None:
+    """Its lines ended as in a file."""
+    run = ended_run(cli)
+    at_a_terminal(
+        run, b"\x1b[?2004h\x1b[31mone\x1b[m\r\ntw", b"o\r", b"\nthr\xe2\x82", b"\xac\x1b]0;t\x07"
+    )
+    assert "one\ntwo\nthr€" == cli.run("logs").stdout
+    assert "thr€" == cli.run("logs", "-n", "1").stdout
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("had_terminal", [True, False])
+def test_a_terminal_gets_nothing_that_acts(cli: Cli, had_terminal: bool) -> None:
+    """Colours stay, questions and clipboards do not: nothing is typed to the shell."""
+    run = ended_run(cli)
+    hostile = b"\x1b[31mred\x1b[m \x1b]52;c;aGk=\x07\x1b[6n\x1b[c\x1b[?1049h last"
+    if had_terminal:
+        at_a_terminal(run, *(hostile[i : i + 1] for i in range(len(hostile))))
+    else:
+        (run / LOG).write_bytes(hostile)
+    with Terminal() as terminal, terminal.running(cli, *cli.command("logs")) as process:
+        assert 0 == terminal.wait(process)
+        assert b"\x1b[31mred\x1b[m  last" == terminal.seen
+
+
+def test_it_goes_on_until_the_run_has_ended(cli: Cli) -> None:
+    """And shows what is printed as it comes, a last line without its end as well."""
+    script = "echo one; echo two; until [ -e go ]; do sleep 0.05; done; echo three; printf four"
+    running = subprocess.Popen(
+        cli.command("run", "--", "sh", "-c", script),
+        env=cli.environ(),
+        cwd=cli.workspace,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    with running:
+        assert running.stdout is not None
+        assert b"one\n" == running.stdout.readline()
+        assert b"two\n" == running.stdout.readline()
+        follow = cli.command("logs", "-f", "-n", "1")
+        pipes = {"env": cli.environ(), "cwd": cli.workspace, "stdout": subprocess.PIPE}
+        with subprocess.Popen(follow, **pipes) as following:
+            assert following.stdout is not None
+            assert b"two\n" == following.stdout.readline()
+            with subprocess.Popen(follow, **pipes, stderr=subprocess.PIPE) as stopped:
+                assert stopped.stdout is not None
+                stopped.stdout.readline()
+                stopped.send_signal(signal.SIGINT)
+                assert (b"", b"") == stopped.communicate(timeout=30)
+                assert 0 == stopped.returncode
+            (cli.workspace / "go").touch()
+            assert b"three\nfour" == following.communicate(timeout=60)[0]
+            assert 0 == following.returncode
+    assert 0 == running.returncode
+
+
+def test_only_what_is_new(cli: Cli) -> None:
+    """With 0 lines, of a run that has ended, there is none."""
+    ended_run(cli)
+    assert "" == cli.run("logs", "-f", "-n", "0").stdout

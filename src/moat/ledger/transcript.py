@@ -1,30 +1,131 @@
-"""The transcript: what a run printed, byte for byte."""
+"""The transcript: what a run printed, and when.
+
+What was shown at a terminal is an asciicast of version 2, `transcript.cast`: a line of JSON for
+the terminal, then one an event. What went to pipes is `transcript.log`, byte for byte, and
+`transcript.times` says when: a line `TIME OFFSET`, at most one a second. Every line is written in
+one piece, as it happens: a supervisor that is killed leaves at most its last one cut short.
+"""
 
 from __future__ import annotations
 
+import codecs
+import json
 import os
+import time
 from pathlib import Path
 
 from moat.errors import RecordError
 
+CAST, LOG, TIMES = "transcript.cast", "transcript.log", "transcript.times"
+_SECONDS = 1.0  # between two lines of times
+
 
 class Transcript:
-    """Appends what the box prints to a file."""
+    """Appends what the box prints to the files of a run's directory."""
+
+    def __init__(
+        self, root: Path, *, terminal: tuple[int, int] | None = None, title: str = ""
+    ) -> None:
+        """`terminal` is the rows and columns of the run's terminal; None where it has pipes.
+
+        Raises RecordError.
+        """
+        root = root.parent if root.name == LOG else root  # as the supervisor still says it
+        self._writes: _Cast | _Log
+        self._writes = _Log(root) if terminal is None else _Cast(root, terminal, title)
+
+    def write(self, data: bytes, kind: str = "o") -> None:
+        """Append what was printed. Raises RecordError."""
+        self._writes.write(data, kind)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """The terminal has another size from here on. Raises RecordError."""
+        self._writes.resize(rows, columns)
+
+    def close(self) -> None:
+        """Close the files. Raises RecordError."""
+        self._writes.close()
+
+
+class _Cast:
+    def __init__(self, root: Path, terminal: tuple[int, int], title: str) -> None:
+        self._file = _Appended(root / CAST)
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._began = time.monotonic()
+        rows, columns = terminal
+        header = {
+            "version": 2,
+            "width": columns,
+            "height": rows,
+            "timestamp": int(time.time()),
+            "title": title,
+            "env": {"TERM": os.environ.get("TERM", "")},
+        }
+        if not self._file.length:
+            self._file.write(json.dumps(header).encode() + b"\n")
+
+    def write(self, data: bytes, kind: str) -> None:
+        # A character may come in pieces; bytes that are none are shown as such.
+        if text := self._decoder.decode(data):
+            self._event(kind, text)
+
+    def resize(self, rows: int, columns: int) -> None:
+        self._event("r", f"{columns}x{rows}")
+
+    def _event(self, kind: str, text: str) -> None:
+        passed = round(time.monotonic() - self._began, 6)
+        self._file.write(json.dumps([passed, kind, text], ensure_ascii=False).encode() + b"\n")
+
+    def close(self) -> None:
+        try:
+            if rest := self._decoder.decode(b"", final=True):
+                self._event("o", rest)
+        finally:
+            self._file.close()
+
+
+class _Log:
+    def __init__(self, root: Path) -> None:
+        self._file = _Appended(root / LOG)
+        self._times = _Appended(root / TIMES)
+        # A clock that does not jump, from the moment that the other one said.
+        self._began = time.time() - time.monotonic()
+        self._noted = -_SECONDS
+
+    def write(self, data: bytes, _kind: str) -> None:
+        now = time.monotonic()
+        if data and now - self._noted >= _SECONDS:
+            self._noted = now
+            self._times.write(b"%.3f %d\n" % (self._began + now, self._file.length))
+        self._file.write(data)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Pipes have no size."""
+
+    def close(self) -> None:
+        self._file.close()
+        self._times.close()
+
+
+class _Appended:
+    """A file of ours alone that is appended to; `length` is what it holds, in bytes."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         flags = os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
         try:
             self._descriptor = os.open(file, flags, 0o600)
+            self.length = os.fstat(self._descriptor).st_size
         except OSError as error:
             raise self._refusal(error) from error
 
     def write(self, data: bytes) -> None:
-        """Append. Raises RecordError."""
         try:
             view = memoryview(data)
             while view:
-                view = view[os.write(self._descriptor, view) :]
+                written = os.write(self._descriptor, view)
+                self.length += written
+                view = view[written:]
         except OSError as error:
             raise self._refusal(error) from error
 
@@ -35,5 +136,4 @@ class Transcript:
         )
 
     def close(self) -> None:
-        """Close the file."""
         os.close(self._descriptor)
