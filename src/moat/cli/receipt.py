@@ -52,6 +52,7 @@ def _files(receipt: Receipt) -> Iterator[str]:
     if counts:
         more = "" if changes.get("complete", True) else ", and more that were not looked at"
         yield f"  files: {', '.join(counts)}{more}"
+    yield from _several("not guarded", changes.get("notes", ()), "moat receipt --json")
     yield from _several(
         "these would run something on this machine",
         [f"{item['path']} ({item['why']})" for item in changes.get("executed", ())],

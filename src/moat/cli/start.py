@@ -38,7 +38,7 @@ def start(context: Context, asked: Asked) -> int:
         # The supervisor opens them again; here so that a download is not made in vain.
         open_grants(Store(home.credentials), plan.grants).refuse_in(plan)
         install_tools(missing, home.root)
-    close_lost(home.runs)
+    close_lost(home)
     ended = launch(plan, home, _part_of(plan, asked))
     if ended.left is not None:
         _tell_left(plan, asked, ended.left)

@@ -30,11 +30,10 @@ class Guarded:
 def guarded(plan: Plan, home: Home) -> Iterator[Guarded]:
     """Decide what is guarded and make what must be there for it; taken away behind the last run of
     the workspace. Must be entered before the box is made, and left when it is gone."""
-    workspaces = home.root / "workspaces"
     with contextlib.ExitStack() as stack:
 
         def used(place: Path) -> StandIns:
-            stand_ins = StandIns(workspaces / workspace_key(place), place)
+            stand_ins = StandIns(home.workspaces / workspace_key(place), place)
             return stack.enter_context(stand_ins.used_by(plan.run))
 
         made = used(plan.workspace)
@@ -45,7 +44,6 @@ def guarded(plan: Plan, home: Home) -> Iterator[Guarded]:
             common = used(plan.git_directory)
             further = guard_common(
                 plan.git_directory,
-                work=plan.workspace,
                 allowed=plan.allow_write,
                 environ=os.environ,
             )

@@ -7,6 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
+from moat.config.paths import Home
 from moat.core.ids import is_run_id
 from moat.run.record import NEW, OLD, RunDirectory, RunRecord, live_signs
 
@@ -14,14 +15,25 @@ from moat.run.record import NEW, OLD, RunDirectory, RunRecord, live_signs
 _ABANDONED = 60.0
 
 
-def close_lost(runs: Path) -> list[RunRecord]:
+def close_lost(home: Home) -> list[RunRecord]:
     """Finish every run that nobody supervises any more; those that were live until now."""
-    lost = []
+    runs, lost = home.runs, []
     for run in filter(is_run_id, live_signs(runs)):
         record = RunDirectory(runs, run).close_lost()
         if record is not None and record.state == "lost":
             lost.append(record)
+    if lost:
+        clear_up(home)
     return lost
+
+
+def clear_up(home: Home) -> None:
+    """Take away what runs that died have left outside of their directories."""
+    from moat.runtimes.sandbox.cgroup import remove_leftovers
+    from moat.workspace.standins import remove_lost
+
+    remove_lost(home.root / "workspaces")
+    remove_leftovers(live_signs(home.runs))
 
 
 def sweep(runs: Path) -> None:

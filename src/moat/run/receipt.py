@@ -33,7 +33,7 @@ class Receipt:
         if record.state == "lost":
             return "lost: its supervisor died, and the box with it"
         if record.limit is not None:
-            return f"ended by a limit: {record.error}"
+            return f"ended by its limit on {record.limit}: {record.error}"
         if record.state == "failed":
             return f"failed: {record.error}"
         return f"exit code {record.exit_code}"

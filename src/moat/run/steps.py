@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from moat.config.paths import Home
+from moat.core.limits import Exceeded
 from moat.core.redact import printable
 from moat.engine.names import Names
 from moat.engine.session import RunSession
@@ -42,7 +43,7 @@ class Keeper:
         self.record = record
         self.events = Events(directory.events, record.run)
         self.exit_code: int | None = None
-        self.limit: tuple[str, str] | None = None  # its name, and what became of it
+        self.limit: Exceeded | None = None
         directory.write(record)
         self.events.add(record.state)
 
@@ -53,14 +54,15 @@ class Keeper:
     def end(self, error: BaseException | None) -> None:
         """Write down how the run ended; being asked to end is not a failure."""
         failed = error is not None and not isinstance(error, asyncio.CancelledError)
-        limit, why = self.limit or (None, None)
+        failed = failed and self.limit is None
+        met = self.limit
         self._become(
             "failed" if failed else "stopped",
             ended=time.time(),
             duration=time.monotonic() - self._began,
             exit_code=self.exit_code,
-            error=printable(str(error)) if failed else why,
-            limit=limit,
+            error=printable(str(error)) if failed else met and met.text,
+            limit=met and met.limit,
         )
 
     def _become(self, state: State, **facts: Any) -> None:

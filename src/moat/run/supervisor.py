@@ -18,16 +18,19 @@ from typing import Any
 
 from moat import log
 from moat.config.paths import Home
+from moat.core.limits import OPTIONS, Exceeded, exceeded
 from moat.errors import Interrupted, MoatError, system_error
 from moat.proxy.descriptors import raise_descriptor_limit
 from moat.proxy.memory import settle_memory
 from moat.run import control
+from moat.run.accounting import accounted
 from moat.run.advice import Advice, Watched
 from moat.run.audience import Seat
 from moat.run.channel import Client
 from moat.run.commanded import commanded
 from moat.run.executing import Executing
 from moat.run.grants import open_grants
+from moat.run.guarding import guarded
 from moat.run.plan import Plan
 from moat.run.program import Program, Terminal
 from moat.run.putting import Putter
@@ -51,7 +54,20 @@ from moat.vault.store import Store
 
 # From a signal that asks to end, to the one that does not.
 GRACE = 5.0
+# The exit code of a run that took too long, as timeout(1) has it.
+OUT_OF_TIME = 124
 _INTERNAL = "Moat failed where it should not have"
+
+
+class LimitExceeded(MoatError):
+    """A run met a limit."""
+
+    def __init__(self, met: Exceeded, code: int) -> None:
+        option = next(option for option, name in OPTIONS.items() if name == met.limit)
+        super().__init__(
+            f"the run was ended: {met.text}", hint=f"if it needs more, start it with --{option}"
+        )
+        self.exit_code = code
 
 
 class Supervisor:
@@ -65,6 +81,7 @@ class Supervisor:
         self._keeper: Keeper | None = None
         self._box: Box | None = None
         self._stopped_by: int | None = None  # the signal that asked the run to end
+        self._exceeded: Exceeded | None = None  # the limit that ends it
         self._watched: Watched | None = None
         self._program = Program(
             terminal=self._terminal if plan.terminal is not None else None,
@@ -83,6 +100,11 @@ class Supervisor:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop, signal.SIGTERM)
         code, error = await self._outcome()
         told = error or self._advice(code)
+        await self._close(code, told)
+        first.cancel()
+
+    async def _close(self, code: int, told: MoatError | Advice | None) -> None:
+        """Tell everybody how it ended."""
         await self._program.audience.close(
             control.message(
                 control.EXIT,
@@ -92,7 +114,6 @@ class Supervisor:
                 hint=told.hint if told else None,
             )
         )
-        first.cancel()
 
     def _advice(self, code: int) -> Advice | None:
         """What its requests met, where that is worth telling."""
@@ -109,7 +130,10 @@ class Supervisor:
         try:
             return await self._life, None
         except asyncio.CancelledError:
-            return self._stopped_code() or 1, Interrupted()
+            code = self._stopped_code() or 1
+            if self._exceeded is not None:
+                return code, LimitExceeded(self._exceeded, code)
+            return code, Interrupted()
         except MoatError as error:
             return error.exit_code, error
         except OSError as error:
@@ -129,8 +153,12 @@ class Supervisor:
             keeper.set("starting")
             mounts = stack.enter_context(staged(directory, plan, self._home))
             stack.enter_context(exported(plan))
+            made = stack.enter_context(guarded(plan, self._home))
+            accounting = await stack.enter_async_context(
+                accounted(directory, plan, ignore=made.stand_ins, notes=made.notes)
+            )
             # Before the first thread: making the listener takes a fork that enters namespaces.
-            spec = box_spec(directory, plan, mounts, umask=self._umask)
+            spec = box_spec(directory, plan, mounts, umask=self._umask, guards=made.guards)
             box = await stack.enter_async_context(boxed(choose_runtime(), spec))
             trace = stack.enter_context(traced(directory, grants))
             transcript = stack.enter_context(transcribed(directory, plan))
@@ -155,21 +183,46 @@ class Supervisor:
             raise_descriptor_limit()
             box.open_gate()
             self._program.audience.tell(control.message(control.STARTED, run=plan.run))
+            accounting.begin()
             warming = self._warm(tls)
+            watching = asyncio.create_task(self._watch_limits(box))
             try:
                 code = await self._program.run(
                     box, transcript, clear=self._putter.wait_clear, gone=server.close
                 )
+                self._exceeded = self._exceeded or box.exceeded
             finally:
+                watching.cancel()
                 await warming
-                keeper.exit_code = self._stopped_code()
-                with contextlib.suppress(OSError):  # the end is written down in any case
-                    keeper.set("stopping")
+                self._end(keeper)
             keeper.exit_code = keeper.exit_code or code
+            if self._exceeded is not None:
+                raise LimitExceeded(self._exceeded, keeper.exit_code)
             return keeper.exit_code
 
+    def _end(self, keeper: Keeper) -> None:
+        """Write down that the run is ending, and what ends it."""
+        keeper.exit_code = self._stopped_code()
+        if self._exceeded is not None:
+            keeper.limit = self._exceeded
+            self._note("limit", limit=self._exceeded.limit, text=self._exceeded.text)
+        with contextlib.suppress(OSError):  # the end is written down in any case
+            keeper.set("stopping")
+
     def _stopped_code(self) -> int | None:
+        if self._exceeded is not None and self._exceeded.limit == "wall":
+            return OUT_OF_TIME
         return None if self._stopped_by is None else 128 + self._stopped_by
+
+    async def _watch_limits(self, box: Box) -> None:
+        """End the run when it has met a limit that nothing else ends it at."""
+        try:
+            async with asyncio.timeout(self._plan.limits.wall):
+                self._exceeded = await box.wait_exceeded()
+            self._stop(signal.SIGKILL)
+        except TimeoutError:
+            self._exceeded = exceeded("wall", self._plan.limits)
+            self._stop(signal.SIGTERM)
 
     def _warm(self, tls: LazyTls) -> asyncio.Future[None]:
         hosts = sorted({item.pattern.host for item in self._plan.injections})

@@ -8,7 +8,7 @@ from pathlib import Path
 from moat.cli.options import Parser, find_home
 from moat.cli.output import say
 from moat.cli.units import bytes_text, parse_duration
-from moat.run.lost import close_lost, sweep
+from moat.run.lost import clear_up, close_lost, sweep
 from moat.run.record import LIVE, RunDirectory, RunRecord, list_runs
 
 _OLDER_THAN = "7d"
@@ -30,9 +30,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--dry-run", action="store_true", help="show what would be removed")
     args = parser.parse_args(arguments)
     age = parse_duration(args.older_than, option="--older-than")
-    runs = find_home().runs
+    home = find_home()
+    runs = home.runs
     if not args.dry_run:
-        close_lost(runs)
+        close_lost(home)
+        clear_up(home)
         sweep(runs)
     old = [record for record in list_runs(runs) if _is_old(record, age)]
     freed = 0
