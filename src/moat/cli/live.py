@@ -220,7 +220,7 @@ def _find_run(context: Context, given: str | None, *, needed: bool) -> RunRecord
     runs = context.home.runs
     if given is None and not needed and not any(r.state in LIVE for r in list_runs(runs)):
         return None
-    return get_live_run(runs, given)
+    return get_live_run(runs, given, option="--run ")
 
 
 def _told(action: str, typed: _Typed, extent: str, stored: str | None) -> str:

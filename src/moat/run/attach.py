@@ -23,6 +23,7 @@ from moat.run import control
 from moat.run.at_terminal import AtTerminal, StoreAlways
 from moat.run.own_terminal import Cursor, below_all, push_up, raw_terminal
 from moat.run.question import LATER, NO, Answer, Asked
+from moat.run.terminal_keeper import TerminalKeeper, kept_terminal
 
 if TYPE_CHECKING:
     from moat.terminal.keys import DetachKeys
@@ -80,9 +81,11 @@ def attach(
     with contextlib.ExitStack() as stack:
         signals = stack.enter_context(_signals_as_bytes(part.terminal))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, unblock)
+        keeper = None
         if part.terminal:
+            keeper = stack.enter_context(kept_terminal(0))
             stack.enter_context(raw_terminal(0))
-        client = _Client(channel, signals, part, store)
+        client = _Client(channel, signals, part, store, keeper)
         if part.terminal:
             stack.callback(client.leave_terminal)
         if not part.stdin and not part.watches:
@@ -92,8 +95,14 @@ def attach(
 
 class _Client:
     def __init__(
-        self, channel: socket.socket, signals: socket.socket, part: Part, store: StoreAlways
+        self,
+        channel: socket.socket,
+        signals: socket.socket,
+        part: Part,
+        store: StoreAlways,
+        keeper: TerminalKeeper | None,
     ) -> None:
+        self._keeper = keeper
         self._channel = channel
         self._signals = signals
         self._part = part
@@ -259,6 +268,8 @@ class _Client:
                     written = os.write(descriptor, view[: select.PIPE_BUF])
                     if descriptor in self._drawn_on:
                         self._overlay.feed(bytes(view[:written]))
+                        if self._keeper is not None:
+                            self._keeper.undo(self._overlay.modes.undo())
                     view = view[written:]
                 else:
                     self._give_up(kind)

@@ -294,10 +294,10 @@ def find_run(runs: Path, given: str | None) -> RunRecord:
     return matching[0]
 
 
-def get_live_run(runs: Path, given: str | None) -> RunRecord:
+def get_live_run(runs: Path, given: str | None, *, option: str = "") -> RunRecord:
     """The live run of an id, a name, or a unique beginning of an id; without, the only one.
 
-    Raises UsageError.
+    `option` is what stands before the name on the command line. Raises UsageError.
     """
     live = [record for record in list_runs(runs) if record.state in LIVE]
     if given is None:
@@ -308,7 +308,7 @@ def get_live_run(runs: Path, given: str | None) -> RunRecord:
             raise UsageError(
                 f"{len(live)} runs are live: {', '.join(names)}"
                 + (", …" if len(live) > _CANDIDATES else ""),
-                hint=f"say which: --run {live[0].run}",
+                hint=f"say which: {option}{live[0].run}",
             )
         return live[0]
     # A name that was used before means the run that has it now.

@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
     if args.id is not None and args.json:
         parser.error("--json goes without an ID")
     context = open_context()
-    run = get_live_run(context.home.runs, args.run)
+    run = get_live_run(context.home.runs, args.run, option="--run ")
     directory = RunDirectory(context.home.runs, run.run).root
     if args.id is not None:
         answer = Answer("deny" if args.deny else "allow", extent_of(args))
