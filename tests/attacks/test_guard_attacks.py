@@ -264,3 +264,72 @@ def test_it_comes_to_nothing(user: User, name: str) -> None:
 def test_without_its_guard_it_comes_off(user: User, name: str) -> None:
     """The guard is what stood in the way."""
     assert tried(user, ATTACKS[name], off=ATTACKS[name].guard)
+
+
+# A work tree of its own, as --worktree makes one: the repository is seen at its path of the host.
+COMMON = {
+    "config": (f"printf '{PAYLOAD}' >> $C/config", "config"),
+    "hook": (
+        f"printf '{HOOK}' > $C/hooks/pre-commit; chmod +x $C/hooks/pre-commit",
+        "hooks",
+    ),
+    "moved_hooks": (
+        f"mv $C/hooks $C/h; mkdir $C/hooks; printf '{HOOK}' > $C/hooks/pre-commit;"
+        "chmod +x $C/hooks/pre-commit",
+        "hooks",
+    ),
+    "common_directory": (
+        f"cp -r $C $TMPDIR/e; mv $TMPDIR/e $C/e; printf '{PAYLOAD}' > $C/e/config;"
+        "rm -f $C/e/commondir; rm -f $C/commondir; echo e > $C/commondir",
+        "commondir",
+    ),
+    "common_directory_of_the_work_tree": (
+        "cp -r $C $TMPDIR/e; mv $TMPDIR/e $C/e;"
+        f"printf '{PAYLOAD}' > $C/e/config; rm -f $C/e/commondir; echo ../../e >"
+        " $C/worktrees/tree/commondir",
+        "worktrees/tree/commondir",
+    ),
+}
+
+
+def tried_on_common(user: User, script: str, **box: str) -> bool:
+    place = Place.of(user)
+    place.on_host(REPOSITORY + "git worktree add -q ../tree")
+    common, tree = place.workspace / ".git", place.directory / "tree"
+    script = script.replace("MARK", str(place.mark)).replace("$C", str(common))
+    script = script.replace("$TMPDIR", "/tmp")
+    place.in_box(f"set -x; {script}; true", workspace=str(tree), common=str(common), **box)
+    place.on_host(f"cd {tree}; git status; git commit -q --allow-empty -m x", check=False)
+    return planted(place)
+
+
+@pytest.mark.parametrize("name", COMMON)
+def test_nothing_comes_of_it_by_the_repository_of_a_work_tree(user: User, name: str) -> None:
+    """The directory that all work trees share is usable, and guarded."""
+    assert not tried_on_common(user, COMMON[name][0])
+
+
+@pytest.mark.parametrize("name", COMMON)
+def test_it_comes_off_by_the_repository_where_that_is_not_guarded(user: User, name: str) -> None:
+    """The guard is what stood in the way."""
+    script, guard = COMMON[name]
+    assert tried_on_common(user, script, off=guard)
+
+
+def test_what_a_box_cannot_see_is_not_pruned(user: User) -> None:
+    """Git takes a work tree for gone where its directory is not."""
+    place = Place.of(user)
+    place.on_host(REPOSITORY + "git worktree add -q ../tree")
+    place.in_box("git worktree prune; git gc -q --prune=now")
+    assert (
+        str(place.directory / "tree")
+        in place.on_host("git -C ../tree rev-parse --show-toplevel").stdout
+    )
+
+
+def test_it_is_pruned_where_it_is_not_guarded(user: User) -> None:
+    """The guard is what kept it."""
+    place = Place.of(user)
+    place.on_host(REPOSITORY + "git worktree add -q ../tree")
+    place.in_box("git worktree prune", off="all")
+    assert place.on_host("git -C ../tree status", check=False).returncode != 0

@@ -1,6 +1,7 @@
 """Everything a run is planned from, checked: what was typed, what the project says, what is stored.
 
-Nothing is made here, and what most runs do not need is not imported.
+Nothing is made here but a git work tree that was asked for, and what most runs do not need is not
+imported.
 """
 
 from __future__ import annotations
@@ -41,13 +42,24 @@ def gather(context: Context, asked: Asked) -> Wanted:
     if workspace != Path(os.path.abspath(Path(asked.workspace).expanduser())):  # noqa: PTH100  # follows no link
         # What an earlier run left behind may lead somewhere else than its name says.
         say(f"note: the workspace {asked.workspace} is behind a link: {workspace}")
-    opened = open_project(context, workspace, trust=asked.trust, dry_run=asked.dry_run)
+    tree = repository = None
+    read = workspace
+    if asked.worktree is not None:
+        from moat.cli.trees import open_worktree
+
+        tree, repository = open_worktree(
+            home, workspace, asked.worktree, guarded=guarded, make=not asked.dry_run
+        )
+        workspace = tree.path
+        # What is only shown is not made: it would begin as what the repository has now.
+        read = workspace if workspace.is_dir() else read
+    opened = open_project(context, read, trust=asked.trust, dry_run=asked.dry_run)
     project = opened.project if opened else None
     if opened:
         from moat.cli.project_check import check_project
 
         has = Store(home.credentials).has
-        check_project(opened, workspace=workspace, guarded=guarded, has=has)
+        check_project(opened, workspace=read, guarded=guarded, has=has)
     asked = _completed(asked, project)
     wanted = Wanted(
         workspace=workspace,
@@ -76,6 +88,9 @@ def gather(context: Context, asked: Asked) -> Wanted:
                 guarded=guarded,
             ),
         )
+    if tree and repository:
+        # Last: what would lie below it is covered.
+        wanted = replace(wanted, git_directory=tree.common, mounts=(*wanted.mounts, repository))
     if project:
         wanted = replace(
             wanted,

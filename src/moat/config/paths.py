@@ -39,6 +39,14 @@ class Home:
         return self.root / "tools"
 
     @property
+    def worktrees(self) -> Path:
+        return self.root / "worktrees"
+
+    @property
+    def workspaces(self) -> Path:
+        return self.root / "workspaces"
+
+    @property
     def runs(self) -> Path:
         return self.root / "runs"
 

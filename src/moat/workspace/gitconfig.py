@@ -18,7 +18,7 @@ _NOT_A_PATH = frozenset({"", "true", "false", "yes", "no", "on", "off", "1", "0"
 _COMMANDS = re.compile(
     r"alias\..*|core\.(askpass|editor|fsmonitor|gitproxy|pager|sshcommand)|credential\.(.*\.)?helper"
     r"|diff\.external|diff\..*\.(command|textconv)|filter\..*\.(clean|process|smudge)"
-    r"|gpg\.(.*\.)?program|interactive\.difffilter|merge\..*\.driver|pager\..*|sequence\.editor"
+    r"|gpg\.(.*\.)?program|hook\..*\.command|interactive\.difffilter|merge\..*\.driver|pager\..*|sequence\.editor"
     r"|sendemail\..*cmd|submodule\..*\.update|(difftool|mergetool|browser|man)\..*\.(cmd|path)"
     r"|trailer\..*\.(cmd|command)|uploadpack\.packobjectshook|remote\..*\.(receivepack|uploadpack)"
 )

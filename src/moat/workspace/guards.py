@@ -58,12 +58,12 @@ def guard_workspace(
 
 
 def guard_common(
-    directory: Path, *, work: Path, allowed: Iterable[str] = (), environ: Mapping[str, str]
+    directory: Path, *, allowed: Iterable[str] = (), environ: Mapping[str, str]
 ) -> Guarding:
     """What to guard of a repository's own directory that is mounted at its path of the host, for a
     work tree elsewhere."""
     found = [Repository("", None)]
-    wants = list(wants_of(directory, found[0], seen=work))
+    wants = list(wants_of(directory, found[0]))
     free = tuple(
         str(PurePosixPath(path).relative_to(".git")) for path in allowed if _is_below(path, ".git")
     )
@@ -81,12 +81,12 @@ def _decide(
     complete: bool = True,
 ) -> Guarding:
     for repository in found:
-        if root == WORKSPACE:
+        if root == WORKSPACE and not repository.is_outside:
             wants += wants_of(place, repository)
         wants += _led_to(place, repository, environ)
     ends: dict[str, Missing | None] = {}
     open_to = []
-    vital = {repository.directory for repository in found}
+    vital = {repository.directory for repository in found if not repository.is_outside}
     for want in wants:
         for path, kind in _resolved(place, want):
             if _is_free(path, free):

@@ -38,15 +38,21 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A repository's own directory, and the directory of the files it is about."""
+    """A repository's own directory, which may be outside (an absolute path), and the directory of
+    the files it is about."""
 
     directory: str
     work: str | None
 
+    @property
+    def is_outside(self) -> bool:
+        """Whether it is elsewhere, so that the box does not see it as part of the root."""
+        return self.directory.startswith("/")
+
 
 def find_repositories(root: Path) -> tuple[list[Repository], list[Want], bool]:
-    """All repositories below a root, the `.git` files that lead to some, and whether all of the
-    root was looked through."""
+    """All repositories with files below a root, the `.git` files that lead to some, and whether
+    all of the root was looked through."""
     found: dict[str, Repository] = {}
     wants: list[Want] = []
     complete = True
@@ -75,6 +81,9 @@ def _behind(root: Path, path: str, work: str, wants: list[Want]) -> Iterator[Rep
         above = place.end.rpartition("/")[0]
         place = look_up(root, leads if leads.startswith("/") else f"{above}/{leads}")
         wants += (Want(link) for link in place.links)
+        if place.end is None:
+            yield Repository(str(common_directory(root / above / leads)), work)
+            return
     if not place.end or place.mode is None or not stat.S_ISDIR(place.mode):
         return
     if mode_of(root / place.end / "HEAD") is None:
@@ -82,6 +91,12 @@ def _behind(root: Path, path: str, work: str, wants: list[Want]) -> Iterator[Rep
         return
     yield Repository(place.end, work)
     yield from _modules(root, place.end + "/modules", _MOST_DEPTH)
+
+
+def common_directory(directory: Path) -> Path:
+    """Where the settings are of what is in a repository's own directory, or a work tree's."""
+    leads = text_of(directory / "commondir").rstrip("\r\n")
+    return Path(os.path.normpath(directory / leads)) if leads else directory
 
 
 def _modules(root: Path, above: str, depth: int) -> Iterator[Repository]:
@@ -96,9 +111,8 @@ def _modules(root: Path, above: str, depth: int) -> Iterator[Repository]:
             yield from _modules(root, here + "/modules", depth - 1)
 
 
-def wants_of(root: Path, repository: Repository, *, seen: Path | None = None) -> Iterator[Want]:
-    """What git obeys of a repository; `seen` is where else on this machine the root is in the box,
-    a work tree of it that is kept usable besides those below the root."""
+def wants_of(root: Path, repository: Repository) -> Iterator[Want]:
+    """What git obeys of a repository below a root."""
     prefix = repository.directory + "/" if repository.directory else ""
     yield Want(prefix + "config", "file")
     yield Want(prefix + "config.worktree", "file")
@@ -106,14 +120,11 @@ def wants_of(root: Path, repository: Repository, *, seen: Path | None = None) ->
     yield Want(prefix + "hooks", "directory")
     for name in _directories_in(root / f"{prefix}worktrees"):
         here = f"{prefix}worktrees/{name}"
-        back = Path(text_of(root / here / "gitdir").strip() or "/")
-        if not back.is_relative_to(root) and (seen is None or not back.is_relative_to(seen)):
-            yield Want(here)  # of a work tree elsewhere: nothing here has to change it
-            continue
         yield Want(here + "/commondir", "file")
-        yield Want(here + "/gitdir")
-        yield Want(here + "/locked")
         yield Want(here + "/config.worktree", "file")
+        yield Want(here + "/gitdir")
+        # A box does not see work trees that are elsewhere: to git they are gone, unless locked.
+        yield Want(here + "/locked", "file")
 
 
 def referred_to(

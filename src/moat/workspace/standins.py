@@ -215,6 +215,7 @@ def _entry(one: StandIn, status: os.stat_result) -> dict[str, Any]:
         "inode": status.st_ino,
         "type": stat.S_IFMT(status.st_mode),
         "size": status.st_size,
+        "made": status.st_mtime_ns,
     }
 
 
@@ -234,7 +235,8 @@ def _remove(root: int, entry: dict[str, Any]) -> None:
             return
         if entry["type"] == stat.S_IFDIR:
             os.rmdir(name, dir_fd=parent)  # only an empty one goes
-        elif status.st_size == entry["size"]:
+        elif (status.st_size, status.st_mtime_ns) == (entry["size"], entry["made"]):
+            # An inode alone says little: the next file may well have the same.
             os.unlink(name, dir_fd=parent)
     finally:
         os.close(parent)
