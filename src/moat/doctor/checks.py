@@ -3,12 +3,9 @@ anything; what they call is what a run calls, so that they cannot say other than
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import ssl
-import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -16,15 +13,15 @@ from moat.config.paths import Home, ensure_home
 from moat.config.settings import load_settings
 from moat.core.finding import Finding
 from moat.core.hosts import format_host_port
+from moat.core.limits import Limits
 from moat.core.redact import printable
+from moat.doctor.box import try_a_box
 from moat.doctor.interface import Check
+from moat.doctor.limits import check_limits
 from moat.errors import MoatError, system_error
 from moat.files import check_private_file
 from moat.providers.interface import DoctorSectionProtocol
-from moat.runtimes.etc import etc_files
-from moat.runtimes.interface import BoxSpec
 from moat.runtimes.sandbox.bwrap import bwrap_version, find_bwrap
-from moat.runtimes.sandbox.runtime import SandboxRuntime
 from moat.tools.catalogue import CODEX_CLI
 from moat.tools.install import find_installed
 from moat.vault.store import Store
@@ -86,8 +83,7 @@ def check_sandbox(_: Home) -> Iterator[Finding]:
     version = bwrap_version(bwrap)
     shown = ".".join(map(str, version)) if version else "of unknown version"
     yield Finding("ok", "bubblewrap", f"{shown}: {bwrap}")
-    with tempfile.TemporaryDirectory(prefix="moat-doctor-") as directory:
-        took = asyncio.run(_time_a_box(_smallest_box(Path(directory).resolve())))
+    took = try_a_box(Limits()).seconds
     yield Finding("ok", "sandbox", f"a box starts and ends in {took * 1000:.0f} ms")
     if os.geteuid() == 0:
         yield Finding(
@@ -96,28 +92,6 @@ def check_sandbox(_: Home) -> Iterator[Finding]:
             "you are root: the box is as tight, but files made in it belong to root",
             "run moat as an ordinary user where you can",
         )
-
-
-def _smallest_box(directory: Path) -> BoxSpec:
-    etc, workspace = directory / "etc", directory / "workspace"
-    for name, content in etc_files(b"").items():
-        (etc / name).parent.mkdir(parents=True, exist_ok=True)
-        (etc / name).write_bytes(content)
-    workspace.mkdir()
-    return BoxSpec(workspace, ("true",), {"PATH": "/usr/bin:/bin"}, (), etc, None)
-
-
-async def _time_a_box(spec: BoxSpec) -> float:
-    began = time.perf_counter()
-    box = await SandboxRuntime().create(spec)
-    try:
-        box.open_gate()
-        code = await box.wait()
-    finally:
-        await box.destroy()
-    if code != 0:
-        raise MoatError(f"`true` ended with {code} in the box")
-    return time.perf_counter() - began
 
 
 def check_codex(home: Home) -> Iterator[Finding]:
@@ -167,6 +141,7 @@ def check_roots(_: Home) -> Iterable[Finding]:
 CHECKS: tuple[tuple[str, Check], ...] = (
     ("home", check_home),
     ("sandbox", check_sandbox),
+    ("limits", check_limits),
     ("codex-cli", check_codex),
     ("grants", check_grants),
     ("local CA", check_ca),

@@ -156,10 +156,6 @@ class SandboxBox:
         """Wait until a limit was met for which the box should be destroyed; past the gate."""
         return await self._limited.wait_exceeded()
 
-    def admit(self, pid: int) -> None:
-        """Hold a process to the box's limits that is to run in it later. Raises OSError."""
-        self._limited.admit(pid)
-
     def signal(self, number: int) -> None:
         """Send a signal to the command; as a terminal would, where there is none."""
         if number in KEYS and not self._terminal:
