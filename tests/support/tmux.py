@@ -133,6 +133,18 @@ class Tmux:
         """Where the cursor is: column and row."""
         return self._tmux("display-message", "-p", "#{cursor_x} #{cursor_y}")
 
+    def title(self) -> str:
+        """The title that a program has given its window."""
+        return self._tmux("display-message", "-p", "#{pane_title}")
+
+    def option(self, name: str, value: str) -> None:
+        """Set an option of the server."""
+        self._tmux("set-option", "-s", name, value)
+
+    def buffers(self) -> str:
+        """What was copied, beginnings of it."""
+        return self._tmux("list-buffers")
+
     def type(self, text: str) -> None:
         """Type a text, all of it visible characters."""
         self._tmux("send-keys", "-l", "--", text)

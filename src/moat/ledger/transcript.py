@@ -30,7 +30,6 @@ class Transcript:
 
         Raises RecordError.
         """
-        root = root.parent if root.name == LOG else root  # as the supervisor still says it
         self._writes: _Cast | _Log
         self._writes = _Log(root) if terminal is None else _Cast(root, terminal, title)
 
