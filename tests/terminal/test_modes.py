@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moat.core.ids import is_run_id
+from moat.run.record import RunDirectory
 from moat.terminal.modes import Modes
 from support.cli import Cli
 from support.pty import Terminal
@@ -99,9 +100,10 @@ def test_a_killed_program_leaves_the_terminal_as_it_was(cli: Cli, how: str) -> N
         if how == "the client":
             process.send_signal(signal.SIGTERM)
         elif how == "the supervisor":
-            children = f"/proc/{process.pid}/task/{process.pid}/children"
-            (supervisor,) = Path(children).read_text().split()
-            os.kill(int(supervisor), signal.SIGKILL)
+            (run,) = (entry for entry in (cli.home / "runs").iterdir() if is_run_id(entry.name))
+            supervisor = RunDirectory(run.parent, run.name).supervisor()
+            assert supervisor is not None
+            os.kill(supervisor.pid, signal.SIGKILL)
         assert 0 != terminal.wait(process)
         assert set() == modes_left(terminal.seen)
 
