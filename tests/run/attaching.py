@@ -11,8 +11,9 @@ import socket
 import sys
 
 from moat.errors import ConfigError
-from moat.run.attach import Part, attach
+from moat.run.attach import attach
 from moat.run.own_terminal import Cursor
+from moat.run.part import Part
 
 
 def store(host):

@@ -13,11 +13,11 @@ from moat.cli.options import Context
 from moat.cli.output import say, show_error
 from moat.config.paths import Home
 from moat.core.ids import new_run_id
-from moat.run.attach import Part
 from moat.run.grants import open_grants
 from moat.run.kept import has_sessions
 from moat.run.launch import launch
 from moat.run.lost import close_lost
+from moat.run.part import Part
 from moat.run.plan import Plan, build_plan
 from moat.tools.places import is_installed
 from moat.vault.store import Store

@@ -14,7 +14,6 @@ import signal
 import socket
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from moat.errors import Interrupted, MoatError
 from moat.run import control
 from moat.run.at_terminal import AtTerminal, StoreAlways
 from moat.run.own_terminal import Cursor, below_all, push_up, raw_terminal
+from moat.run.part import Ended, Part
 from moat.run.question import LATER, NO, Answer, Asked
 from moat.run.terminal_keeper import TerminalKeeper, kept_terminal
 
@@ -38,33 +38,6 @@ _SEEN = 0.1
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # What leaves a run that is only watched, as in a pager.
 _LEAVES = (b"\x03", b"q")
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a run ended, as its supervisor told it; or `left`, why it goes on without us."""
-
-    code: int
-    error: MoatError | None
-    left: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What a client takes part in.
-
-    `terminal` puts the person's terminal in raw mode, so that every key reaches the box; `stdin`
-    says whether standard input is the run's. `first` is who started the run. Who `watches` has no
-    say in it. `leaves` once the run has been started is whoever wants it in the background;
-    `detach_keys` are those of the setting.
-    """
-
-    terminal: bool
-    stdin: bool
-    first: bool = False
-    watches: bool = False
-    leaves: bool = False
-    detach_keys: str | None = None
 
 
 _DIED = Ended(1, MoatError("the run's supervisor died", hint="run: moat doctor"))

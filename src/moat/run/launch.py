@@ -9,7 +9,7 @@ import sys
 from functools import partial
 
 from moat.config.paths import Home
-from moat.run.attach import Ended, Part, attach
+from moat.run.part import Ended, Part
 from moat.run.plan import Plan
 
 
@@ -30,15 +30,13 @@ def launch(plan: Plan, home: Home, part: Part) -> Ended:
         finally:  # whatever happens, there are never two command lines
             os._exit(1)
     theirs.close()
-    left = False
     try:
-        ended = attach(ours, part, unblock=signals, store=partial(allow_always, home))
-        left = ended.left is not None
-        return ended
+        # Loaded while the supervisor does its work.
+        from moat.run.attach import attach
+
+        return attach(ours, part, unblock=signals, store=partial(allow_always, home))
     finally:
         ours.close()
-        if not left:
-            os.waitpid(supervisor, 0)
         # All that is left is to say how it ended.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 

@@ -36,7 +36,8 @@ from moat.run.grants import OpenedGrants, open_grants
 from moat.run.listening import Place, open_listener
 from moat.run.plan import Plan
 from moat.run.record import RunDirectory
-from moat.run.steps import handed_of, recorded, traced
+from moat.run.serving import handed_of, traced
+from moat.run.steps import recorded
 from moat.run.tls import LazyTls
 from moat.vault.store import Store
 

@@ -13,23 +13,14 @@ from typing import Any
 from moat.config.paths import Home
 from moat.core.limits import Exceeded
 from moat.core.redact import printable
-from moat.engine.names import Names
-from moat.engine.session import RunSession
 from moat.errors import MoatError
 from moat.ledger.events import Events
-from moat.ledger.trace import Trace
 from moat.ledger.transcript import Transcript
 from moat.pki.bundle import ensure_ca_pem
-from moat.proxy.interface import Handed, Recorder
-from moat.proxy.resolver import Resolver
-from moat.proxy.server import ProxyServer
-from moat.proxy.upstream import Upstreams
-from moat.run.grants import OpenedGrants
 from moat.run.guarding import git_environment
 from moat.run.kept import ensure_kept
 from moat.run.plan import Plan
 from moat.run.record import Kind, RunDirectory, RunRecord, State
-from moat.run.tls import LazyTls
 from moat.runtimes.etc import etc_files
 from moat.runtimes.interface import HOME, Box, BoxSpec, Guard, Mount, Runtime
 
@@ -179,17 +170,6 @@ async def boxed(runtime: Runtime, spec: BoxSpec) -> AsyncIterator[Box]:
 
 
 @contextlib.contextmanager
-def traced(directory: RunDirectory, grants: OpenedGrants) -> Iterator[Trace]:
-    """The trace of the run's requests; closing says if anything was not written."""
-    trace = Trace(directory.trace)
-    trace.hide(grants.secrets)
-    try:
-        yield trace
-    finally:
-        trace.close()
-
-
-@contextlib.contextmanager
 def transcribed(directory: RunDirectory, plan: Plan) -> Iterator[Transcript]:
     """The transcript of what the box prints."""
     title = printable(shlex.join(plan.command))
@@ -198,31 +178,6 @@ def transcribed(directory: RunDirectory, plan: Plan) -> Iterator[Transcript]:
         yield transcript
     finally:
         transcript.close()
-
-
-def handed_of(plan: Plan, grants: OpenedGrants, recorder: Recorder, tls: LazyTls) -> Handed:
-    """What the proxy of a plan works with."""
-    session = RunSession(
-        plan.run, plan.policy, plan.injections, plan.command_line, plan.placeholders
-    )
-    upstreams = Upstreams(tls.upstream, connect_to=dict(plan.upstream.connect_to))
-    return Handed(session, grants, recorder, tls, upstreams, plan.upstream.idle_timeout)
-
-
-@contextlib.asynccontextmanager
-async def proxied(box: Box, handed: Handed) -> AsyncIterator[ProxyServer]:
-    """The proxy, listening inside the box; every connection is ended and recorded at the end."""
-    server, names = ProxyServer(handed), Names()
-    resolver = Resolver(handed, names)
-    await server.listen(box.sockets.proxy)
-    for listener in box.sockets.direct:
-        await server.listen(listener, names)
-    await resolver.serve(box.sockets.datagrams, box.sockets.streams)
-    try:
-        yield server
-    finally:
-        resolver.close()
-        await server.close()
 
 
 def choose_runtime(name: str = "sandbox") -> Runtime:

@@ -14,7 +14,8 @@ import json
 import signal
 import socket
 from collections.abc import Mapping
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from moat import log
 from moat.config.paths import Home
@@ -24,16 +25,13 @@ from moat.proxy.descriptors import raise_descriptor_limit
 from moat.proxy.memory import settle_memory
 from moat.run import control
 from moat.run.accounting import accounted
-from moat.run.advice import Advice, Watched
 from moat.run.audience import Seat
 from moat.run.channel import Client
-from moat.run.commanded import commanded
 from moat.run.executing import Executing
-from moat.run.grants import open_grants
+from moat.run.grants import OpenedGrants, open_grants
 from moat.run.guarding import guarded
 from moat.run.plan import Plan
 from moat.run.program import Program, Terminal
-from moat.run.putting import Putter
 from moat.run.record import RunDirectory
 from moat.run.steps import (
     Keeper,
@@ -41,21 +39,23 @@ from moat.run.steps import (
     boxed,
     choose_runtime,
     exported,
-    handed_of,
-    proxied,
     recorded,
     staged,
-    traced,
     transcribed,
 )
-from moat.run.tls import LazyTls
 from moat.runtimes.interface import Box
 from moat.vault.store import Store
+
+if TYPE_CHECKING:
+    from moat.run.advice import Advice
+    from moat.run.serving import Served
 
 # From a signal that asks to end, to the one that does not.
 GRACE = 5.0
 # The exit code of a run that took too long, as timeout(1) has it.
 OUT_OF_TIME = 124
+# Seconds in which a command may end without its network having been loaded.
+_MOMENT = 0.03
 _INTERNAL = "Moat failed where it should not have"
 
 
@@ -82,7 +82,7 @@ class Supervisor:
         self._box: Box | None = None
         self._stopped_by: int | None = None  # the signal that asked the run to end
         self._exceeded: Exceeded | None = None  # the limit that ends it
-        self._watched: Watched | None = None
+        self._served: Served | None = None  # its network, once it is
         self._program = Program(
             terminal=self._terminal if plan.terminal is not None else None,
             size=plan.terminal,
@@ -90,7 +90,6 @@ class Supervisor:
             said=self._said,
         )
         self._executing = Executing(plan.run, plan.environment, self._directory.root)
-        self._putter = Putter(plan.run, plan.name, self._program.audience)
 
     async def run(self, channel: socket.socket) -> None:
         """Live through the run and tell its clients how it ended."""
@@ -117,14 +116,9 @@ class Supervisor:
 
     def _advice(self, code: int) -> Advice | None:
         """What its requests met, where that is worth telling."""
-        if self._stopped_by is not None or self._watched is None:
+        if self._stopped_by is not None or self._served is None:
             return None
-        if alarm := self._watched.alarm():
-            return alarm
-        if code == 0:
-            return self._watched.rejection()
-        # Whatever the code: 128 and more is not only who was killed by a signal, git says 128.
-        return self._watched.advice(self._plan.command_line)
+        return self._served.advice(code)
 
     async def _outcome(self) -> tuple[int, MoatError | None]:
         try:
@@ -160,45 +154,60 @@ class Supervisor:
             # Before the first thread: making the listener takes a fork that enters namespaces.
             spec = box_spec(directory, plan, mounts, umask=self._umask, guards=made.guards)
             box = await stack.enter_async_context(boxed(choose_runtime(), spec))
-            trace = stack.enter_context(traced(directory, grants))
             transcript = stack.enter_context(transcribed(directory, plan))
-            tls = LazyTls(ca=self._home.ca, extra_roots=plan.upstream.ca_file)
-            self._watched = Watched(trace)
-            handed = handed_of(plan, grants, self._watched, tls)
-            server = await stack.enter_async_context(proxied(box, handed))
-            asker = await stack.enter_async_context(
-                commanded(
-                    directory,
-                    handed,
-                    server,
-                    timeout=plan.ask_timeout,
-                    more={"stop": self._told_to_stop, "status": self._told},
-                    join=self._join,
-                )
-            )
-            self._putter.begin(asker)
             self._box = box
-            keeper.set("running")
-            settle_memory()
-            raise_descriptor_limit()
             box.open_gate()
-            self._program.audience.tell(control.message(control.STARTED, run=plan.run))
             accounting.begin()
-            warming = self._warm(tls)
             watching = asyncio.create_task(self._watch_limits(box))
+            serving = asyncio.create_task(self._serve_network(box, grants, keeper))
+            program = asyncio.create_task(
+                self._program.run(box, transcript, clear=self._clear, gone=self._stop_serving)
+            )
             try:
-                code = await self._program.run(
-                    box, transcript, clear=self._putter.wait_clear, gone=server.close
-                )
+                await asyncio.wait({program, serving}, return_when=asyncio.FIRST_COMPLETED)
+                if serving.done():
+                    serving.result()  # it ends before the program only by an error
+                code = await program
                 self._exceeded = self._exceeded or box.exceeded
             finally:
-                watching.cancel()
-                await warming
+                await _cancelled(watching, program)
                 self._end(keeper)
+                await _ended(serving)
             keeper.exit_code = keeper.exit_code or code
             if self._exceeded is not None:
                 raise LimitExceeded(self._exceeded, keeper.exit_code)
             return keeper.exit_code
+
+    async def _serve_network(self, box: Box, grants: OpenedGrants, keeper: Keeper) -> None:
+        """Serve the network of the box from when it is wanted, until this is cancelled."""
+        await _wanted(box)
+        loop = asyncio.get_running_loop()
+        serving = await loop.run_in_executor(None, import_module, "moat.run.serving")
+        async with serving.served(
+            self._directory,
+            self._plan,
+            self._home,
+            box,
+            grants,
+            self._program.audience,
+            more={"stop": self._told_to_stop, "status": self._told},
+            join=self._join,
+        ) as self._served:
+            keeper.set("running")
+            settle_memory()
+            raise_descriptor_limit()
+            self._program.audience.tell(control.message(control.STARTED, run=self._plan.run))
+            await asyncio.get_running_loop().create_future()
+
+    async def _stop_serving(self) -> None:
+        """Who has left the box with a descriptor of it is served no longer."""
+        if self._served is not None:
+            await self._served.server.close()
+
+    async def _clear(self) -> None:
+        """Wait while a question stands where output would go."""
+        if self._served is not None:
+            await self._served.putter.wait_clear()
 
     def _end(self, keeper: Keeper) -> None:
         """Write down that the run is ending, and what ends it."""
@@ -224,10 +233,6 @@ class Supervisor:
             self._exceeded = exceeded("wall", self._plan.limits)
             self._stop(signal.SIGTERM)
 
-    def _warm(self, tls: LazyTls) -> asyncio.Future[None]:
-        hosts = sorted({item.pattern.host for item in self._plan.injections})
-        return asyncio.get_running_loop().run_in_executor(None, tls.warm, hosts)
-
     def _terminal(self, place: tuple[int, int]) -> Terminal:
         from moat.terminal.box_terminal import BoxTerminal
 
@@ -243,12 +248,14 @@ class Supervisor:
         if not first:
             self._note("attached", drives=drives)
             self._program.audience.show_screen(seat)
-        self._putter.look()
+        if self._served is not None:
+            self._served.putter.look()
         try:
             await self._program.serve(seat)
         finally:
             self._note("detached", drives=drives)
-            self._putter.left(seat)
+            if self._served is not None:
+                self._served.putter.left(seat)
         await client.close(GRACE)
 
     def _note(self, event: str, **facts: Any) -> None:
@@ -256,8 +263,8 @@ class Supervisor:
             self._keeper.events.add(event, **facts)
 
     def _said(self, kind: bytes, payload: bytes) -> None:
-        if kind == control.ANSWER:
-            self._putter.hear(payload)
+        if kind == control.ANSWER and self._served is not None:
+            self._served.putter.hear(payload)
 
     def _join(
         self,
@@ -315,3 +322,34 @@ class Supervisor:
         self._note("asked to end", signal=number)
         self._box.signal(number)
         asyncio.get_running_loop().call_later(grace, self._life.cancel)
+
+
+async def _wanted(box: Box) -> None:
+    """Wait until somebody in the box wants its network, or for a moment."""
+    sockets = box.sockets
+    loop, wanted = asyncio.get_running_loop(), asyncio.Event()
+    listeners = (sockets.proxy, *sockets.direct, sockets.datagrams, sockets.streams)
+    for each in listeners:
+        loop.add_reader(each.fileno(), wanted.set)
+    try:
+        async with asyncio.timeout(_MOMENT):
+            await wanted.wait()
+    except TimeoutError:
+        pass
+    finally:
+        for each in listeners:
+            loop.remove_reader(each.fileno())
+
+
+async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks whose results nobody wants any more."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Cancel a task that has something to clear up; raises what went wrong with that."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

@@ -9,9 +9,10 @@ from moat.cli.output import say, show_error
 from moat.cli.start import show_receipt
 from moat.cli.terminal import at_a_terminal
 from moat.errors import UsageError
-from moat.run.attach import Part, attach
+from moat.run.attach import attach
 from moat.run.joining import join
 from moat.run.launch import allow_always
+from moat.run.part import Part
 from moat.run.record import RunDirectory, get_live_run
 
 EPILOG = """\

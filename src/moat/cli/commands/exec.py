@@ -11,9 +11,10 @@ from moat.cli.options import Parser, add_run_argument, open_context, split_at_da
 from moat.cli.output import say, show_error
 from moat.cli.terminal import at_a_terminal
 from moat.errors import UsageError
-from moat.run.attach import Part, attach
+from moat.run.attach import attach
 from moat.run.joining import join
 from moat.run.launch import allow_always
+from moat.run.part import Part
 from moat.run.record import RunDirectory, get_live_run
 
 EPILOG = """\
