@@ -7,11 +7,12 @@ swap the thing between the look and the use. An error carries the command that m
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import shlex
 import stat
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from moat.errors import MoatError, UnsafeFile
 
@@ -113,8 +114,7 @@ def open_beneath(directory: int, path: str, flags: int) -> int:
     import ctypes  # here, as most commands open nothing so
 
     how = (ctypes.c_uint64 * 3)(flags | os.O_CLOEXEC, 0, _BENEATH | _NO_LINKS)
-    call = ctypes.CDLL(None, use_errno=True).syscall
-    call.restype = ctypes.c_long
+    call = _libc_syscall()
     name = ctypes.c_char_p(os.fsencode(path))
     number, size = ctypes.c_long(_OPENAT2), ctypes.c_size_t(ctypes.sizeof(how))
     opened: int = call(number, ctypes.c_int(directory), name, ctypes.byref(how), size)
@@ -122,6 +122,15 @@ def open_beneath(directory: int, path: str, flags: int) -> int:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), path)
     return opened
+
+
+@functools.cache
+def _libc_syscall() -> Any:
+    import ctypes
+
+    call = ctypes.CDLL(None, use_errno=True).syscall
+    call.restype = ctypes.c_long
+    return call
 
 
 def _changed(path: Path, how: str) -> MoatError:

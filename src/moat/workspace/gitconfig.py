@@ -14,14 +14,29 @@ _SECTION = re.compile(r'\s*\[\s*([A-Za-z0-9.-]+)(?:\s+"((?:[^"\\]|\\.)*)")?\s*\]
 _KEY = re.compile(r"\s*([A-Za-z][A-Za-z0-9-]*)\s*(=?)")
 _ESCAPES = {"n": "\n", "t": "\t", "b": "\b"}
 _NOT_A_PATH = frozenset({"", "true", "false", "yes", "no", "on", "off", "1", "0"})
-# Settings whose values are lines for a shell, or programs.
-_COMMANDS = re.compile(
-    r"alias\..*|core\.(askpass|editor|fsmonitor|gitproxy|pager|sshcommand)|credential\.(.*\.)?helper"
-    r"|diff\.external|diff\..*\.(command|textconv)|filter\..*\.(clean|process|smudge)"
-    r"|gpg\.(.*\.)?program|hook\..*\.command|interactive\.difffilter|merge\..*\.driver|pager\..*|sequence\.editor"
-    r"|sendemail\..*cmd|submodule\..*\.update|(difftool|mergetool|browser|man)\..*\.(cmd|path)"
-    r"|trailer\..*\.(cmd|command)|uploadpack\.packobjectshook|remote\..*\.(receivepack|uploadpack)"
-)
+# Settings whose values are lines for a shell, or programs: by section, the first and the last part
+# of a name; of some sections all.
+_COMMANDS = {
+    "browser": {"cmd", "path"},
+    "core": {"askpass", "editor", "fsmonitor", "gitproxy", "pager", "sshcommand"},
+    "credential": {"helper"},
+    "diff": {"command", "external", "textconv"},
+    "difftool": {"cmd", "path"},
+    "filter": {"clean", "process", "smudge"},
+    "gpg": {"program"},
+    "hook": {"command"},
+    "interactive": {"difffilter"},
+    "man": {"cmd", "path"},
+    "merge": {"driver"},
+    "mergetool": {"cmd", "path"},
+    "remote": {"receivepack", "uploadpack"},
+    "sendemail": {"cccmd", "tocmd", "sendmailcmd", "smtpserver"},
+    "sequence": {"editor"},
+    "submodule": {"update"},
+    "trailer": {"cmd", "command"},
+    "uploadpack": {"packobjectshook"},
+}
+_ALL_COMMANDS = frozenset({"alias", "pager"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +72,13 @@ def references(settings: Iterator[tuple[str, str]]) -> Iterator[Reference]:
             yield Reference("hooks", value)
         elif name == "include.path" or (name.startswith("includeif.") and name.endswith(".path")):
             yield Reference("include", value)
-        elif _COMMANDS.fullmatch(name) and value.lower() not in _NOT_A_PATH:
+        elif _is_command(name) and value.lower() not in _NOT_A_PATH:
             yield from _words(value)
 
 
-def filters(settings: Iterator[tuple[str, str]]) -> Iterator[str]:
-    """The names of the filters that settings define."""
-    for name, _ in settings:
-        if name.startswith("filter.") and name.count(".") >= 2:
-            yield name[len("filter.") : name.rindex(".")]
+def _is_command(name: str) -> bool:
+    section, _, rest = name.partition(".")
+    return section in _ALL_COMMANDS or rest.rpartition(".")[2] in _COMMANDS.get(section, ())
 
 
 def _words(line: str) -> Iterator[Reference]:

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from moat.runtimes.interface import WORKSPACE, Guard
 from moat.workspace.executed import BARE_NEEDS, NEVER_ALLOWED, UNITS
@@ -65,7 +65,7 @@ def guard_common(
     found = [Repository("", None)]
     wants = list(wants_of(directory, found[0]))
     free = tuple(
-        str(PurePosixPath(path).relative_to(".git")) for path in allowed if _is_below(path, ".git")
+        path.removeprefix(".git").removeprefix("/") for path in allowed if _is_below(path, ".git")
     )
     return _decide(directory, found, wants, free, environ, root=str(directory))
 
@@ -155,7 +155,7 @@ def _is_free(path: str, free: tuple[str, ...]) -> bool:
 
 
 def _is_below(path: str, above: str) -> bool:
-    return PurePosixPath(path).is_relative_to(above)
+    return path == above or above in ("", ".") or path.startswith(above + "/")
 
 
 def _in_order(ends: Iterable[str], root: str) -> Iterator[Guard]:

@@ -9,11 +9,12 @@ run left is removed by the next one, or by `remove_lost`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from moat.files import ensure_private_dir, open_beneath
 from moat.workspace.guards import StandIn
 
 _ITSELF = b".\n"
+# What file systems say that have no sockets, or no second names.
+_NOT_HERE = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 _MODES = {"socket": stat.S_IFSOCK, "file": stat.S_IFREG, "itself": stat.S_IFREG}
 
 
@@ -54,20 +57,24 @@ class StandIns:
 
     def make(self, wanted: tuple[StandIn, ...]) -> None:
         """Make what is not there. Raises MoatError where that cannot be."""
-        with self._locked():
-            root = self._open_root()
+        if not wanted:
+            return
+        with self._locked(), contextlib.ExitStack() as stack:
             try:
-                made = self._drafts([one for one in wanted if one.kind != "directory"])
+                parents = _Parents(self._root, stack)
+                self._make_directories(parents, (one for one in wanted if one.kind == "directory"))
+                # Another name costs less than another file.
+                if sockets := [one for one in wanted if one.kind == "socket"]:
+                    self._make_file(parents, sockets)
                 for one in wanted:
-                    self._put(root, one, made.get(one.path))
+                    if one.kind in ("file", "itself"):
+                        self._make_file(parents, [one])
             except OSError as error:
                 raise MoatError(
                     f"{error.filename or self._root} cannot be kept from appearing: "
                     f"{error.strerror}",
                     hint="let the run write there: --allow-write PATH",
                 ) from None
-            finally:
-                os.close(root)
 
     @property
     def paths(self) -> frozenset[str]:
@@ -82,39 +89,39 @@ class StandIns:
 
     # making
 
-    def _drafts(self, wanted: list[StandIn]) -> dict[str, str]:
-        """What is needed, under names that are nobody else's; by path, the name beside it."""
-        names = {
-            one.path: str(Path(one.path).with_name(f".moat-{os.urandom(8).hex()}"))
-            for one in wanted
-        }
-        self._write(*({"draft": name} for name in names.values()))
-        return names
+    def _make_directories(self, parents: _Parents, wanted: Iterable[StandIn]) -> None:
+        for one in wanted:
+            parent, name = parents.of(one.path)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, 0o755, dir_fd=parent)
+                self._write(_entry(one, os.stat(name, dir_fd=parent, follow_symlinks=False)))
 
-    def _put(self, root: int, one: StandIn, draft: str | None) -> None:
-        above, _, name = one.path.rpartition("/")
-        flags = os.O_PATH | os.O_DIRECTORY
-        parent = open_beneath(root, above or ".", flags)
+    def _make_file(self, parents: _Parents, names: list[StandIn]) -> None:
+        """Make one file with one or more names. It begins under a name that nobody else has, is
+        written down, and is given its own then."""
+        parent, _ = parents.of(names[0].path)
+        draft = f".moat-{os.urandom(8).hex()}"
+        self._write({"draft": str(Path(names[0].path).with_name(draft))})
         try:
-            if draft is None:
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(name, 0o755, dir_fd=parent)  # by descriptor
-                    self._write(_entry(one, os.stat(name, dir_fd=parent, follow_symlinks=False)))
+            _make(draft, names[0].kind, parent)
+        except OSError as error:
+            if names[0].kind == "socket" and error.errno in _NOT_HERE:
+                self._make_directories(parents, names)  # which git does not see either
                 return
-            temporary = draft.rpartition("/")[2]
-            _make(temporary, one.kind, parent)
-            try:
-                self._write(_entry(one, os.stat(temporary, dir_fd=parent, follow_symlinks=False)))
-                with contextlib.suppress(FileExistsError):
-                    # Unlike a rename, this replaces nothing.
-                    os.link(
-                        temporary, name, src_dir_fd=parent, dst_dir_fd=parent,
-                        follow_symlinks=False,
-                    )  # fmt: skip
-            finally:
-                os.unlink(temporary, dir_fd=parent)
+            raise
+        elsewhere = []
+        try:
+            status = os.stat(draft, dir_fd=parent, follow_symlinks=False)
+            self._write(*(_entry(one, status) for one in names))
+            for one in names:
+                into, name = parents.of(one.path)
+                if not _name(draft, parent, name, into):
+                    elsewhere.append(one)
         finally:
-            os.close(parent)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(draft, dir_fd=parent)
+        if elsewhere and len(elsewhere) < len(names):
+            self._make_file(parents, elsewhere)
 
     # taking away
 
@@ -131,24 +138,17 @@ class StandIns:
         entries = self._entries()
         if not entries:
             return
-        try:
-            root = self._open_root()
-        except OSError:
-            self._journal.unlink(missing_ok=True)  # the workspace is gone, and all with it
-            return
-        try:
+        with contextlib.ExitStack() as stack:
+            try:
+                parents = _Parents(self._root, stack)
+            except OSError:
+                entries = []  # the workspace is gone, and all with it
             for entry in reversed(entries):  # what is in a directory before the directory
                 with contextlib.suppress(OSError, KeyError, TypeError):
-                    _remove(root, entry)
-        finally:
-            os.close(root)
+                    _remove(parents, entry)
         self._journal.unlink(missing_ok=True)
 
     # the journal
-
-    def _open_root(self) -> int:
-        flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        return os.open(self._root, flags)
 
     def _write(self, *entries: dict[str, Any]) -> None:
         if not entries:
@@ -184,6 +184,27 @@ class StandIns:
             os.close(lock)
 
 
+class _Parents:
+    """The directories that things are in, below a root and through no link, each opened once."""
+
+    def __init__(self, root: Path, stack: contextlib.ExitStack) -> None:
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._stack = stack
+        self._open = {"": self._keep(os.open(root, flags))}
+
+    def of(self, path: str) -> tuple[int, str]:
+        """The directory of something, and its name in there."""
+        above, _, name = path.rpartition("/")
+        if above not in self._open:
+            flags = os.O_PATH | os.O_DIRECTORY
+            self._open[above] = self._keep(open_beneath(self._open[""], above, flags))
+        return self._open[above], name
+
+    def _keep(self, descriptor: int) -> int:
+        self._stack.callback(os.close, descriptor)
+        return descriptor
+
+
 def remove_lost(workspaces: Path) -> None:
     """Take away what lost runs have left in any workspace; `workspaces` is Moat's directory of
     them."""
@@ -208,6 +229,22 @@ def _make(name: str, kind: str, parent: int) -> None:
     os.mknod(name, _MODES[kind] | permissions, dir_fd=parent)
 
 
+def _name(draft: str, parent: int, name: str, into: int) -> bool:
+    """Give a file a name unless something has it; False where that is on another file system."""
+    try:
+        # Unlike a rename, this replaces nothing.
+        os.link(draft, name, src_dir_fd=parent, dst_dir_fd=into, follow_symlinks=False)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            return False
+        if error.errno not in _NOT_HERE:
+            raise
+        os.rename(draft, name, src_dir_fd=parent, dst_dir_fd=into)
+    return True
+
+
 def _entry(one: StandIn, status: os.stat_result) -> dict[str, Any]:
     return {
         "path": one.path,
@@ -219,24 +256,20 @@ def _entry(one: StandIn, status: os.stat_result) -> dict[str, Any]:
     }
 
 
-def _remove(root: int, entry: dict[str, Any]) -> None:
+def _remove(parents: _Parents, entry: dict[str, Any]) -> None:
     """Remove what was made, and nothing that has taken its place or become something."""
-    path = entry.get("draft") or entry["path"]
-    above, _, name = path.rpartition("/")
-    parent = open_beneath(root, above or ".", os.O_PATH | os.O_DIRECTORY)
-    try:
-        if "draft" in entry:
-            os.unlink(name, dir_fd=parent)  # a name that nobody can have guessed
-            return
-        status = os.stat(name, dir_fd=parent, follow_symlinks=False)
-        if (status.st_dev, status.st_ino) != (entry["device"], entry["inode"]):
-            return
-        if stat.S_IFMT(status.st_mode) != entry["type"]:
-            return
-        if entry["type"] == stat.S_IFDIR:
-            os.rmdir(name, dir_fd=parent)  # only an empty one goes
-        elif (status.st_size, status.st_mtime_ns) == (entry["size"], entry["made"]):
-            # An inode alone says little: the next file may well have the same.
-            os.unlink(name, dir_fd=parent)
-    finally:
-        os.close(parent)
+    if "draft" in entry:
+        parent, name = parents.of(entry["draft"])
+        os.unlink(name, dir_fd=parent)  # a name that nobody can have guessed
+        return
+    parent, name = parents.of(entry["path"])
+    status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    if (status.st_dev, status.st_ino) != (entry["device"], entry["inode"]):
+        return
+    if stat.S_IFMT(status.st_mode) != entry["type"]:
+        return
+    if entry["type"] == stat.S_IFDIR:
+        os.rmdir(name, dir_fd=parent)  # only an empty one goes
+    elif (status.st_size, status.st_mtime_ns) == (entry["size"], entry["made"]):
+        # An inode alone says little: the next file may well have the same.
+        os.unlink(name, dir_fd=parent)

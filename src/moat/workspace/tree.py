@@ -7,7 +7,7 @@ import stat
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 _MAX_LINKS = 16
 _MAX_TEXT = 1 << 20  # bytes of a file of settings
@@ -20,55 +20,51 @@ _LAST = frozenset({"node_modules", "target", "venv", ".venv", "__pycache__", "ve
 class Found:
     """Where a path leads, below a root: the links on its way, itself among them, and where it ends.
 
-    `end` is None when it leads out of the root or round in circles; `mode` is None where nothing
-    is, and `above` is then the last directory on the way that exists.
+    `end` is None when it leads out of the root or round in circles, `mode` where nothing is.
     """
 
     links: tuple[str, ...]
     end: str | None
     mode: int | None = None
-    above: str = ""
 
 
 def look_up(root: Path, path: str) -> Found:
     """Follow a path, relative to a root or absolute on this machine, link by link."""
+    base = str(root)
     links: list[str] = []
-    waiting = deque(_parts(root, path))
-    if waiting and waiting[0] == "/":
-        return Found((), None)
     done: list[str] = []
+    waiting = deque(_parts(base, path))
+    mode: int | None = stat.S_IFDIR
     while waiting:
         part = waiting.popleft()
+        if part == "/" or (part == ".." and not done):
+            return Found(tuple(links), None)
         if part == "..":
-            if not done:
-                return Found(tuple(links), None)
             done.pop()
+            mode = stat.S_IFDIR
             continue
         here = "/".join((*done, part))
-        mode = mode_of(root / here)
+        mode = mode_of(f"{base}/{here}")
         if mode is None:
-            return Found(tuple(links), "/".join((here, *waiting)), None, "/".join(done))
-        if stat.S_ISLNK(mode):
-            links.append(here)
-            target = _target(root / here)
-            if target is None or len(links) > _MAX_LINKS:
-                return Found(tuple(links), None)
-            parts = _parts(root, target)
-            if parts[:1] == ["/"]:
-                return Found(tuple(links), None)
-            if target.startswith("/"):
-                done = []
-            waiting.extendleft(reversed(parts))
+            return Found(tuple(links), "/".join((here, *waiting)))
+        if not stat.S_ISLNK(mode):
+            done.append(part)
             continue
-        done.append(part)
-    end = "/".join(done)
-    return Found(tuple(links), end, mode_of(root / end) if end else stat.S_IFDIR, end)
+        links.append(here)
+        target = _target(f"{base}/{here}")
+        if target is None or len(links) > _MAX_LINKS:
+            return Found(tuple(links), None)
+        if target.startswith("/"):
+            done = []
+        mode = stat.S_IFDIR
+        waiting.extendleft(reversed(_parts(base, target)))
+    return Found(tuple(links), "/".join(done), mode)
 
 
-def mode_of(path: Path) -> int | None:
+def mode_of(path: Path | str) -> int | None:
     """The mode of what is there, itself if it is a link; None if nothing is, or nothing is seen."""
     try:
-        return path.lstat().st_mode
+        return os.lstat(path).st_mode
     except OSError:
         return None
 
@@ -120,22 +116,24 @@ class TooMuch(Exception):
 
 def parents(path: str) -> Iterator[str]:
     """The directories above a relative path, the topmost first, without the root."""
-    above = PurePosixPath(path).parents
-    return (str(parent) for parent in reversed(above) if str(parent) != ".")
+    at = path.find("/")
+    while at > 0:
+        yield path[:at]
+        at = path.find("/", at + 1)
 
 
-def _parts(root: Path, path: str) -> list[str]:
+def _parts(root: str, path: str) -> list[str]:
     """The parts of a path below a root; of one that is elsewhere the first is "/"."""
     if path.startswith("/"):
-        try:
-            path = str(PurePosixPath(path).relative_to(root))
-        except ValueError:
+        path = os.path.normpath(path)
+        if path != root and not path.startswith(root + "/"):
             return ["/"]
+        path = path[len(root) :]
     return [part for part in path.split("/") if part not in ("", ".")]
 
 
-def _target(path: Path) -> str | None:
+def _target(path: str) -> str | None:
     try:
-        return os.readlink(path)  # noqa: PTH115  # as it stands
+        return os.readlink(path)  # noqa: PTH115  # text in, text out
     except OSError:
         return None
