@@ -27,3 +27,8 @@ def test_nothing_of_it_acts_on_the_persons_terminal(cli: Cli) -> None:
         # First the client asks where the cursor is, before there is a program.
         assert_harmless(terminal.seen.removeprefix(b"\x1b[6n"))
         assert b"" == terminal.unread()
+    assert "abtold [1;3R\n" in cli.run("logs").stdout
+    with Terminal() as terminal, terminal.running(cli, *cli.command("replay")) as process:
+        assert 0 == terminal.wait(process)
+        assert b"told [1;3R" in terminal.seen
+        assert_harmless(terminal.seen)
