@@ -10,6 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 # The words a person types, with one line each; the module is `moat.cli.commands.NAME`. Those of
 # agents are their providers' (`all_commands`).
@@ -104,9 +105,12 @@ def _run(arguments: list[str]) -> int:
     name, *rest = arguments
     if name in ("-V", "--version"):
         name = "version"
-    command = _load(_module(name))
+    module = _module(name)
+    # Loaded at the same time as the supervisor of the run that is most likely to come.
+    early = () if name in COMMANDS and name != "run" else _early(rest)
+    command = _load(module)
     try:
-        return command(rest)
+        return command(rest, *early)
     except SystemExit as ended:  # how argparse ends once it has printed its help
         return int(ended.code or 0)
 
@@ -130,14 +134,24 @@ def all_commands() -> dict[str, str]:
     return {name: line for name, (line, _) in AGENT_COMMANDS.items()} | COMMANDS
 
 
-def _load(module: str) -> Callable[[list[str]], int]:
+def _early(arguments: list[str]) -> tuple[Any, ...]:
+    """The process of a supervisor, where the arguments do not say that there will be no run."""
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if {"-h", "--help", "--dry-run"}.intersection(own):
+        return ()
+    from moat.run.early import fork_supervisor
+
+    return (fork_supervisor(),)
+
+
+def _load(module: str) -> Callable[..., int]:
     """Import a command. A Ctrl-C waits meanwhile: Python may lose it in the midst of an import."""
     import signal
     from importlib import import_module
 
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        command: Callable[[list[str]], int] = import_module(module).main
+        command: Callable[..., int] = import_module(module).main
         return command
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

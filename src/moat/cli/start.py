@@ -13,6 +13,7 @@ from moat.cli.options import Context
 from moat.cli.output import say, show_error
 from moat.config.paths import Home
 from moat.core.ids import new_run_id
+from moat.run.early import Early, fork_supervisor
 from moat.run.grants import open_grants
 from moat.run.kept import has_sessions
 from moat.run.launch import launch
@@ -23,7 +24,7 @@ from moat.tools.places import is_installed
 from moat.vault.store import Store
 
 
-def start(context: Context, asked: Asked) -> int:
+def start(context: Context, asked: Asked, early: Early | None) -> int:
     """Run to the end; the exit code. Nothing is installed or made before all was checked."""
     home = context.home
     plan = build_plan(new_run_id(), gather(context, asked))
@@ -39,7 +40,7 @@ def start(context: Context, asked: Asked) -> int:
         open_grants(Store(home.credentials), plan.grants).refuse_in(plan)
         install_tools(missing, home.root)
     close_lost(home)
-    ended = launch(plan, home, _part_of(plan, asked))
+    ended = launch(early or fork_supervisor(), plan, home, _part_of(plan, asked))
     if ended.left is not None:
         _tell_left(plan, asked, ended.left)
         return ended.code
@@ -53,18 +54,16 @@ def start(context: Context, asked: Asked) -> int:
 
 def show_receipt(home: Home, run: str) -> None:
     """What came of a run, to a person; to nobody else but for what would run on this machine."""
-    from moat.cli.receipt import lines_of
-    from moat.run.receipt import receipt_of
     from moat.run.record import RunDirectory
 
     directory = RunDirectory(home.runs, run)
-    record = directory.read()
-    if record is None:
+    if not os.isatty(2) and not directory.has_planted():
         return
-    receipt = receipt_of(directory, record)
-    planted = receipt.changes is not None and receipt.changes.get("executed")
-    if planted or os.isatty(2):
-        for line in lines_of(receipt):
+    from moat.cli.receipt import lines_of
+    from moat.run.receipt import receipt_of
+
+    if (record := directory.read()) is not None:
+        for line in lines_of(receipt_of(directory, record)):
             say(line)
 
 

@@ -1,42 +1,30 @@
-"""From a plan to a run: fork the supervisor, attach to it, and bring its exit code home."""
+"""From a plan to a run: give it to its supervisor, attach, and bring the exit code home."""
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
-import sys
 from functools import partial
 
 from moat.config.paths import Home
+from moat.run.early import Early
 from moat.run.part import Ended, Part
 from moat.run.plan import Plan
+from moat.run.sending import send
 
 
-def launch(plan: Plan, home: Home, part: Part) -> Ended:
+def launch(early: Early, plan: Plan, home: Home, part: Part) -> Ended:
     """Run a plan, and take part in it until it has ended, or we leave it."""
-    ours, theirs = socket.socketpair()
-    sys.stdout.flush()
-    sys.stderr.flush()
     # From here to the client's own handlers, a Ctrl-C waits: it is delivered to the run.
     signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    supervisor = os.fork()
-    if supervisor == 0:
-        try:
-            from moat.run.supervising import supervise
-
-            supervise(plan, home, theirs, unblock=signals)
-        finally:  # whatever happens, there are never two command lines
-            os._exit(1)
-    theirs.close()
+    send(early.channel, plan, home)
     try:
         # Loaded while the supervisor does its work.
         from moat.run.attach import attach
 
-        return attach(ours, part, unblock=signals, store=partial(allow_always, home))
+        return attach(early.channel, part, unblock=signals, store=partial(allow_always, home))
     finally:
-        ours.close()
+        early.channel.close()
         # All that is left is to say how it ended.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 

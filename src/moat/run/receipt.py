@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,7 +45,7 @@ def receipt_of(directory: RunDirectory, record: RunRecord) -> Receipt:
         summary = summarize(directory.trace)
     except MoatError as error:
         unread = error.message
-    return Receipt(record, _duration(record), summary, _changes(directory), unread)
+    return Receipt(record, _duration(record), summary, directory.read_changes(), unread)
 
 
 def _duration(record: RunRecord) -> float | None:
@@ -54,11 +53,3 @@ def _duration(record: RunRecord) -> float | None:
         return record.duration
     ended = time.time() if record.state in LIVE else record.ended
     return None if ended is None else max(0.0, ended - record.created)
-
-
-def _changes(directory: RunDirectory) -> dict[str, Any] | None:
-    try:
-        said = json.loads(directory.changes.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return said if isinstance(said, dict) else None

@@ -169,6 +169,19 @@ class RunDirectory:
         found = Supervisor(pid, started)
         return found if self.is_supervised() and _started(pid) == started else None
 
+    def read_changes(self) -> dict[str, Any] | None:
+        """What the run has changed in its workspace; None where that is not known."""
+        try:
+            said = json.loads(self.changes.read_bytes())
+        except (OSError, ValueError):
+            return None
+        return said if isinstance(said, dict) else None
+
+    def has_planted(self) -> bool:
+        """Whether it changed something that a program of this machine would run."""
+        changes = self.read_changes()
+        return changes is not None and bool(changes.get("executed"))
+
     def wait_unsupervised(self) -> None:
         """Wait until the run has ended, however it does; at once if it has."""
         try:

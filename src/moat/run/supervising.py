@@ -9,35 +9,39 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
-from moat.config.paths import Home
-from moat.run.plan import Plan
+import uvloop
+
+from moat.run.sending import receive
+from moat.run.steps import choose_runtime
 from moat.run.supervisor import Supervisor
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
-def supervise(
-    plan: Plan, home: Home, channel: socket.socket, *, unblock: Iterable[signal.Signals]
-) -> NoReturn:
-    """Be the supervisor of a run, in the child of a fork, until it has ended.
+def supervise(channel: socket.socket) -> NoReturn:
+    """Be the supervisor of the run whose plan comes over the channel, until it has ended.
 
-    The signals of `unblock` were blocked before the fork; what came since was for the client.
+    Without a plan there is no run.
     """
     try:
         umask = os.umask(0o077)
         _leave_the_command_line(channel)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, unblock)
-        import uvloop
-
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(Supervisor(plan, home, umask=umask).run(channel))
+        _load()
+        if (received := receive(channel)) is not None:
+            plan, home = received
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(Supervisor(plan, home, umask=umask).run(channel))
     finally:
         _end_what_is_left()
         os._exit(0)
+
+
+def _load() -> None:
+    """Load what every run needs, while its plan is being made."""
+    choose_runtime()
 
 
 def _leave_the_command_line(channel: socket.socket) -> None:

@@ -13,6 +13,7 @@ from moat.cli.start import start
 from moat.cli.terminal import at_a_terminal, stdin_is_piped
 from moat.errors import UsageError
 from moat.providers.agent import AgentWanted
+from moat.run.early import Early
 from moat.runtimes.interface import WORKSPACE
 
 EPILOG = """\
@@ -26,7 +27,7 @@ examples:
 _SESSION = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], early: Early | None = None) -> int:
     """Parse, plan, run."""
     own, opening = split_at_dashes(arguments)
     # An option that may have a value would take the workspace for it.
@@ -78,7 +79,7 @@ def main(arguments: list[str]) -> int:
         # Codex reads what is piped to it to the end; a terminal it would wait for in silence.
         stdin=terminal or stdin_is_piped(),
     )
-    return start(open_context(), asked)
+    return start(open_context(), asked, early)
 
 
 def _parser() -> Parser:

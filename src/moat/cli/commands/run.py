@@ -9,6 +9,7 @@ from moat.cli.options import Parser, add_run_options, asked_of, open_context, sp
 from moat.cli.start import start
 from moat.cli.terminal import at_a_terminal, in_the_foreground
 from moat.errors import UsageError
+from moat.run.early import Early
 
 EPILOG = """\
 examples:
@@ -19,7 +20,7 @@ examples:
 """
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], early: Early | None = None) -> int:
     """Parse, plan, run."""
     parser = Parser(
         "run",
@@ -50,4 +51,4 @@ def main(arguments: list[str]) -> int:
         terminal=at_a_terminal(),
         stdin=not os.isatty(0) or in_the_foreground(),
     )
-    return start(open_context(), asked)
+    return start(open_context(), asked, early)
