@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 _SECTION = re.compile(r'\s*\[\s*([A-Za-z0-9.-]+)(?:\s+"((?:[^"\\]|\\.)*)")?\s*\]')
-_KEY = re.compile(r"\s*([A-Za-z][A-Za-z0-9-]*)\s*(=?)")
+_KEY = re.compile(r"\s*([A-Za-z][A-Za-z0-9-]*)[ \t\r]*(=?)")
 _ESCAPES = {"n": "\n", "t": "\t", "b": "\b"}
 _NOT_A_PATH = frozenset({"", "true", "false", "yes", "no", "on", "off", "1", "0"})
 # Settings whose values are lines for a shell, or programs: by section, the first and the last part

@@ -1,0 +1,151 @@
+"""What has changed in a workspace is found by looking at it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from moat.workspace import changes
+from moat.workspace.changes import Before, Changes, begin, changes_since
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A workspace with a few files, all older than the run."""
+    root = tmp_path / "work"
+    (root / "a/b").mkdir(parents=True)
+    (root / ".git/hooks").mkdir(parents=True)
+    (root / ".git/objects").mkdir()
+    for name in ("one", "a/two", "a/b/three", ".git/config", ".git/index"):
+        (root / name).write_text(name)
+    time.sleep(0.02)  # the clock of files has steps of some milliseconds
+    return root
+
+
+def watched(root: Path) -> Before:
+    before = begin(root)
+    before.complete()
+    return before
+
+
+def test_nothing(root: Path) -> None:
+    """Reading is no change."""
+    before = watched(root)
+    (root / "one").read_text()
+    assert Changes() == changes_since(before)
+
+
+def test_added_changed_removed(root: Path) -> None:
+    """Also by renaming, and by attributes alone."""
+    before = watched(root)
+    (root / "new").write_text("")
+    (root / "a/two").write_text("other")
+    (root / "one").unlink()
+    (root / "a/b/three").rename(root / "a/b/four")
+    found = changes_since(before)
+    assert ("new",) == tuple(path for path in found.added if path != "a/b/four")
+    assert ("a/two",) == tuple(path for path in found.changed if path != "a/b/four")
+    assert ("a/b/three", "one") == found.removed
+    assert "a/b/four" in found.added + found.changed
+    assert found.complete
+
+
+def test_times_that_are_set_hide_nothing(root: Path) -> None:
+    """A box can set when a file was written, and not when it was changed."""
+    before = watched(root)
+    old = (root / "one").stat()
+    (root / "one").write_text("ONE")
+    os.utime(root / "one", ns=(old.st_atime_ns, old.st_mtime_ns))
+    (root / "new").write_text("")
+    os.utime(root / "new", (0, 0))
+    found = changes_since(before)
+    assert (("new",), ("one",)) == (found.added, found.changed)
+
+
+def test_a_file_that_takes_the_place_of_another(root: Path, tmp_path: Path) -> None:
+    """Even one that is older than the run."""
+    (tmp_path / "old").write_text("x")
+    before = watched(root)
+    (tmp_path / "old").rename(root / "one")
+    assert ("one",) == changes_since(before).changed
+
+
+def test_what_changes_while_it_is_listed_is_found(root: Path) -> None:
+    """The list is made while the run goes on."""
+    before = begin(root)
+    (root / "new").write_text("")
+    (root / "one").write_text("")
+    before.complete()
+    found = changes_since(before)
+    assert {"new", "one"} <= {*found.added, *found.changed}
+
+
+def test_a_clock_that_was_set_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files changed since then seem older than the run."""
+    before = watched(root)
+    before.started += 3600 * 10**9
+    before._offset += 3600 * 10**9
+    (root / "one").write_text("")
+    assert "one" in changes_since(before).changed
+
+
+def test_what_git_keeps_is_left_out_but_for_what_is_obeyed(root: Path) -> None:
+    """Each with why."""
+    before = watched(root)
+    for name in (".git/index", ".git/objects/x", ".git/config", ".git/hooks/pre-commit"):
+        (root / name).write_text("")
+    found = changes_since(before)
+    assert (".git/hooks/pre-commit",) == found.added
+    assert (".git/config",) == found.changed
+    assert [".git/config", ".git/hooks/pre-commit"] == [path for path, _ in found.executed]
+    assert all(why.startswith("git ") for _, why in found.executed)
+
+
+def test_repositories_that_were_made(root: Path) -> None:
+    """With or without a .git."""
+    before = watched(root)
+    (root / "sub/.git").mkdir(parents=True)
+    (root / "sub/.git/config").write_text("")
+    for name in ("objects", "refs"):
+        (root / "bare" / name).mkdir(parents=True)
+    for name in ("HEAD", "config"):
+        (root / "bare" / name).write_text("")
+    told = [path for path, _ in changes_since(before).executed]
+    assert ["bare/HEAD", "bare/config", "sub/.git/config"] == told
+
+
+def test_no_link_is_followed(root: Path, tmp_path: Path) -> None:
+    """It is a file itself; what it leads to is not the workspace's."""
+    (tmp_path / "other").mkdir()
+    before = watched(root)
+    (root / "link").symlink_to(tmp_path / "other")
+    (tmp_path / "other/new").write_text("")
+    assert ("link",) == changes_since(before).added
+
+
+def test_what_is_ignored(root: Path) -> None:
+    """Stand-ins are Moat's own."""
+    before = begin(root, ignore=["x"])
+    before.complete()
+    (root / "x").write_text("")
+    assert Changes() == changes_since(before)
+
+
+def test_a_workspace_that_is_too_large(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said, and nothing is taken for removed that was only not looked at."""
+    before = watched(root)
+    monkeypatch.setattr(changes, "MOST_ENTRIES", 3)
+    found = changes_since(before)
+    assert not found.complete
+    assert () == found.removed
+
+
+def test_a_workspace_that_is_gone(root: Path) -> None:
+    """Everything is removed."""
+    before = watched(root)
+    shutil.rmtree(root)
+    assert 4 == len(changes_since(before).removed)

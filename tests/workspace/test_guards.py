@@ -1,0 +1,153 @@
+"""What is guarded of a workspace, decided by looking at it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from moat.runtimes.interface import Guard
+from moat.workspace import repositories
+from moat.workspace.guards import Guarding, guard_workspace
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A repository with nothing in it."""
+    root = tmp_path / "work"
+    root.mkdir()
+    git(root, "init", "-q")
+    return root
+
+
+def git(where: Path, *words: str) -> None:
+    subprocess.run(["git", *words], cwd=where, check=True, capture_output=True)
+
+
+def guarded(root: Path, *allowed: str) -> Guarding:
+    home = root.parent / "home"
+    return guard_workspace(root, allowed=allowed, environ={"HOME": str(home)})
+
+
+def closed(found: Guarding) -> set[str]:
+    return {guard.path for guard in found.guards if not guard.writable}
+
+
+def made(found: Guarding) -> dict[str, str]:
+    return {one.path: one.kind for one in found.stand_ins}
+
+
+def test_what_git_obeys_and_what_editors_obey(root: Path) -> None:
+    """Existing or not."""
+    found = guarded(root)
+    assert {".git/config", ".git/hooks", ".git/commondir", ".git/config.worktree"} < closed(found)
+    assert {"moat.yaml", ".envrc", ".vscode", ".mcp.json"} < closed(found)
+    assert Guard(".git", writable=True) in found.guards
+    assert "socket" == made(found)[".envrc"]
+    assert "itself" == made(found)[".git/commondir"]
+    assert "file" == made(found)[".git/config.worktree"]
+    assert ".git/config" not in made(found)
+
+
+def test_every_guard_stands_behind_the_directories_it_is_in(root: Path) -> None:
+    """Mounted in this order, none hides another."""
+    (root / "a/b").mkdir(parents=True)
+    git(root / "a/b", "init", "-q")
+    paths = [guard.path for guard in guarded(root).guards]
+    assert len(paths) == len(set(paths))
+    for number, path in enumerate(paths):
+        above = str(Path(path).parent)
+        assert above == "." or above in paths[:number]
+    assert "a/b/.git/config" in paths
+
+
+def test_nothing_lies_below_what_cannot_be_changed_at_all(root: Path) -> None:
+    """It would be mounted for nothing."""
+    git(root, "config", "core.hooksPath", ".git/hooks/mine")
+    (root / ".git/hooks/mine").mkdir()
+    assert not any(path.startswith(".git/hooks/") for path in closed(guarded(root)))
+
+
+def test_what_is_allowed_is_not_guarded(root: Path) -> None:
+    """A file, or a directory with all that is in it; but what says what runs may do."""
+    assert ".git/config" not in closed(guarded(root, ".git/config"))
+    assert ".git/hooks" in closed(guarded(root, ".git/config"))
+    assert not any(path.startswith(".git") for path in closed(guarded(root, ".git")))
+    assert ".envrc" not in made(guarded(root, ".envrc"))
+    assert "moat.yaml" in closed(guarded(root, "moat.yaml", "."))
+
+
+def test_the_rest_of_a_directory_some_of_which_is_allowed(root: Path) -> None:
+    """Each by itself, and the directory is made for them."""
+    found = guarded(root, ".vscode/tasks.json")
+    assert ".vscode/settings.json" in closed(found)
+    assert ".vscode/tasks.json" not in closed(found)
+    assert Guard(".vscode", writable=True) in found.guards
+    assert "directory" == made(found)[".vscode"]
+
+
+def test_a_link_is_guarded_with_what_it_leads_to(root: Path) -> None:
+    """Whichever is changed, git obeys it."""
+    (root / ".git/hooks").rename(root / "mine")
+    (root / ".git/hooks").symlink_to("../between")
+    (root / "between").symlink_to("mine")
+    assert {".git/hooks", "between", "mine"} < closed(guarded(root))
+
+
+def test_a_link_that_leads_out_is_guarded_itself(root: Path) -> None:
+    """What is outside the box does not see."""
+    (root / ".envrc").symlink_to("/etc/passwd")
+    (root / ".mcp.json").symlink_to(".mcp.json")
+    found = guarded(root)
+    assert {".envrc", ".mcp.json"} < closed(found)
+    assert not {".envrc", ".mcp.json"} & set(made(found))
+
+
+def test_all_names_of_a_file(root: Path) -> None:
+    """It could be changed by any."""
+    (root / "deep").mkdir()
+    os.link(root / ".git/config", root / "deep/other")
+    (root / ".git/hooks/pre-commit").write_text("")
+    os.link(root / ".git/hooks/pre-commit", root / "hook")
+    assert {"deep/other", "hook"} < closed(guarded(root))
+
+
+def test_what_the_persons_own_settings_lead_to(root: Path) -> None:
+    """They hold in every repository."""
+    home = root.parent / "home"
+    home.mkdir()
+    (home / ".gitconfig").write_text("[core]\nhooksPath = .mine\n")
+    assert "socket" == made(guarded(root))[".mine"]
+
+
+def test_settings_that_lead_to_everything(root: Path) -> None:
+    """The workspace stays usable, and that is said."""
+    git(root, "config", "core.hooksPath", ".")
+    found = guarded(root)
+    assert (".",) == found.open_to
+    assert "" not in closed(found)
+
+
+def test_a_workspace_without_a_repository_gets_none(tmp_path: Path) -> None:
+    """Nor becomes one itself."""
+    found = guarded(tmp_path)
+    assert "directory" == made(found)[".git"]
+    assert {"commondir", "refs"} < set(made(found))
+    (tmp_path / "refs").mkdir()
+    assert "objects" in made(guarded(tmp_path))
+
+
+def test_a_large_workspace_is_searched_for_a_moment(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is near is guarded, and that it was not all is said."""
+    assert guarded(root).complete
+    (root / "a").mkdir()
+    for number in range(20):
+        (root / "a" / str(number)).mkdir()
+    monkeypatch.setattr(repositories, "MOST_ENTRIES", 10)
+    found = guarded(root)
+    assert not found.complete
+    assert ".git/config" in closed(found)

@@ -1,0 +1,168 @@
+"""What is made in a workspace is gone when nobody needs it, and nothing else ever is."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from moat.errors import MoatError
+from moat.workspace.guards import StandIn
+from moat.workspace.standins import StandIns, remove_lost
+
+WANTED = (
+    StandIn(".envrc", "socket"),
+    StandIn(".vscode", "directory"),
+    StandIn(".vscode/tasks.json", "socket"),
+    StandIn("commondir", "itself"),
+    StandIn("config.worktree", "file"),
+)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """An empty workspace."""
+    (tmp_path / "work").mkdir()
+    return tmp_path / "work"
+
+
+@pytest.fixture
+def stand_ins(root: Path, tmp_path: Path) -> StandIns:
+    """Of that workspace, written down as Moat does."""
+    return StandIns(tmp_path / "home/workspaces/work-1", root)
+
+
+def there(root: Path) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+
+
+def lose(stand_ins: StandIns) -> None:
+    """A run that makes its stand-ins and is killed."""
+    child = os.fork()
+    if child == 0:
+        with stand_ins.used_by("lost"):
+            stand_ins.make(WANTED)
+            os.kill(os.getpid(), 9)
+    assert os.waitpid(child, 0)[1] == 9
+
+
+def test_they_are_there_while_a_run_lives(root: Path, stand_ins: StandIns) -> None:
+    """Closed to everybody, or what git takes for granted."""
+    with stand_ins.used_by("run"):
+        stand_ins.make(WANTED)
+        assert sorted(one.path for one in WANTED) == there(root)
+        assert stat.S_IFSOCK == (root / ".envrc").lstat().st_mode
+        assert ".\n" == (root / "commondir").read_text()
+        assert "" == (root / "config.worktree").read_text()
+        assert {one.path for one in WANTED} == stand_ins.paths
+    assert [] == there(root)
+    assert frozenset() == stand_ins.paths
+
+
+def test_the_last_run_takes_them_away(root: Path, stand_ins: StandIns) -> None:
+    """The first to leave would take the guard of the other's box away."""
+    with stand_ins.used_by("one"):
+        with stand_ins.used_by("two"):
+            stand_ins.make(WANTED)
+        assert sorted(one.path for one in WANTED) == there(root)
+    assert [] == there(root)
+
+
+def test_what_a_lost_run_left_goes_with_the_next(root: Path, stand_ins: StandIns) -> None:
+    """Whoever that is."""
+    lose(stand_ins)
+    assert there(root)
+    with stand_ins.used_by("next"):
+        assert [] == there(root)
+
+
+def test_what_a_lost_run_left_goes_with_any_command(
+    root: Path, stand_ins: StandIns, tmp_path: Path
+) -> None:
+    """But not while another run lives."""
+    with stand_ins.used_by("alive"):
+        lose(stand_ins)
+        remove_lost(tmp_path / "home/workspaces")
+        assert there(root)
+    lose(stand_ins)
+    remove_lost(tmp_path / "home/workspaces")
+    assert [] == there(root)
+
+
+def test_a_run_killed_in_the_midst_leaves_nothing(
+    root: Path, stand_ins: StandIns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even what has not got its name yet."""
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(os, "link", lambda *_, **__: os.kill(os.getpid(), 9))
+        with stand_ins.used_by("lost"):
+            stand_ins.make(WANTED)
+    assert os.waitpid(child, 0)[1] == 9
+    assert any(name.startswith(".moat-") for name in there(root))
+    stand_ins.remove_lost()
+    assert [] == there(root)
+
+
+def test_what_is_there_stays_as_it_is(root: Path, stand_ins: StandIns) -> None:
+    """During a run and after it."""
+    (root / ".envrc").write_text("mine")
+    with stand_ins.used_by("run"):
+        stand_ins.make(WANTED)
+        assert "mine" == (root / ".envrc").read_text()
+    assert [".envrc"] == there(root)
+
+
+@pytest.mark.parametrize("name", ["commondir", "config.worktree", ".envrc"])
+def test_what_has_taken_a_place_stays(root: Path, stand_ins: StandIns, name: str) -> None:
+    """A file of the person's, of the same size and perhaps the same inode."""
+    with stand_ins.used_by("run"):
+        stand_ins.make(WANTED)
+        content = (root / name).read_text() if name != ".envrc" else ""
+        (root / name).unlink()
+        (root / name).write_text(content)
+    assert [name] == there(root)
+
+
+def test_a_directory_that_is_used_stays(root: Path, stand_ins: StandIns) -> None:
+    """With what is in it."""
+    with stand_ins.used_by("run"):
+        stand_ins.make(WANTED)
+        (root / ".vscode/mine").write_text("")
+    assert [".vscode", ".vscode/mine"] == there(root)
+
+
+def test_no_link_is_followed(root: Path, stand_ins: StandIns, tmp_path: Path) -> None:
+    """Neither to make something nor to remove it."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (root / ".vscode").symlink_to(other)
+    with stand_ins.used_by("run"), pytest.raises(MoatError, match=r"\.vscode cannot be kept"):
+        stand_ins.make(WANTED[2:3])
+    assert [] == there(other)
+
+
+def test_where_there_are_no_sockets(
+    root: Path, stand_ins: StandIns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A directory stands there: git does not see that either."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "mknod", refuse)
+    with stand_ins.used_by("run"):
+        stand_ins.make(WANTED[:1])
+        assert (root / ".envrc").is_dir()
+    assert [] == there(root)
+
+
+def test_a_line_cut_in_half_hides_no_other(root: Path, stand_ins: StandIns, tmp_path: Path) -> None:
+    """As when the machine stopped."""
+    lose(stand_ins)
+    with (tmp_path / "home/workspaces/work-1/made.jsonl").open("a") as file:
+        file.write('{"pa')
+    stand_ins.remove_lost()
+    assert [] == there(root)
