@@ -157,6 +157,15 @@ def test_a_fork_bomb_ends_the_run(way: Way) -> None:
     assert said["took"] < 20
 
 
+def test_the_kernel_alone_keeps_the_number(way: Way) -> None:
+    """Whether or not anybody looks: there are never more than there may be."""
+    if "root" in way.user.name and "cgroup" in way.off:
+        pytest.skip("the kernel does not, here: root is bound by no rlimit")
+    bomb = FORK_BOMB.replace("+ 20", "+ 2")
+    said = way.run("python3", "-c", bomb, processes=64, off=("watch",))
+    assert 32 < int(said["out"]) < 64
+
+
 def test_threads_count_too(way: Way) -> None:
     """They cost the host what processes do."""
     script = """
@@ -268,6 +277,14 @@ def test_a_memory_hog_without_guards_has_its_fill(way: Way, hog: str) -> None:
     """The twin."""
     said = way.run("python3", "-c", hog, memory=64 * MIB, off=ALL_OFF)
     assert (0, None, "had them\n") == (said["code"], said["exceeded"], said["out"])
+
+
+def test_the_kernel_alone_keeps_the_memory(way: Way) -> None:
+    """Where it counts: the hog is ended before anybody has looked."""
+    if "cgroup" in way.off:
+        pytest.skip("the kernel does not, without a group")
+    said = way.run("python3", "-c", HOG, memory=64 * MIB, off=("watch",))
+    assert (137, "") == (said["code"], said["out"])
 
 
 def test_memory_that_is_shared_counts_once(way: Way) -> None:
