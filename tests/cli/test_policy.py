@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from moat.cli.asked import Asked
-from moat.cli.network import wanted_network
-from moat.cli.options import Context
 from moat.config.paths import Home
 from moat.config.settings import Settings
+from moat.planning.asked import Asked
+from moat.planning.context import Context
+from moat.planning.network import wanted_network
 from support.cli import Cli
 from support.pty import Terminal
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moat.cli.options import Context, Parser, open_context
+from moat.cli.options import Parser, open_context
 from moat.cli.output import say, warn
 from moat.core.hosts import HostPattern
 from moat.errors import MoatError, UsageError
+from moat.planning.context import Context
 from moat.run.command_socket import tell
 from moat.run.record import LIVE, RunDirectory, RunRecord, get_live_run, list_runs
 
@@ -203,14 +204,14 @@ def _denying_group(context: Context, host: str) -> str | None:
 
 def _hosts_of(context: Context, group: str) -> list[str]:
     """The hosts of a group. Raises UsageError or ToolError."""
-    from moat.cli.network import find_groups
+    from moat.planning.network import find_groups
 
     found = find_groups(context.home, context.settings, Path.cwd()).find(group)
     return [str(pattern) for pattern in found.hosts]
 
 
 def _what_it_opens(host: str) -> str | None:
-    from moat.cli.inside import what_it_opens
+    from moat.planning.inside import what_it_opens
 
     return what_it_opens(host)
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from moat.cli.output import say
 from moat.config.paths import Home, ensure_home, moat_home
-from moat.config.settings import Settings, load_settings
+from moat.config.settings import load_settings
 from moat.errors import UsageError
+from moat.planning.context import Context
 
 if TYPE_CHECKING:
-    from moat.cli.asked import Asked
+    from moat.config.accepted import Accepted
+    from moat.config.project import Project
+    from moat.config.project_file import ProjectFile
+    from moat.planning.asked import Asked
 
 
 class Parser(argparse.ArgumentParser):
@@ -60,14 +64,6 @@ def _plainly(message: str) -> str:
     return message
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
-    """Where Moat keeps its things, and what the person has set."""
-
-    home: Home
-    settings: Settings
-
-
 def find_home() -> Home:
     """Moat's directory; nothing is made or read."""
     return Home(moat_home(os.environ))
@@ -77,7 +73,13 @@ def open_context() -> Context:
     """Moat's directory, made if need be, and the settings in it."""
     home = find_home()
     ensure_home(home)
-    return Context(home, load_settings(home))
+    return Context(home, load_settings(home), say, _agree)
+
+
+def _agree(accepted: Accepted, file: ProjectFile, project: Project) -> None:
+    from moat.cli.agree import agree  # here, as most workspaces have no file
+
+    agree(accepted, file, project)
 
 
 def add_json(parser: argparse.ArgumentParser, *, hidden: bool = False) -> None:
@@ -172,7 +174,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 def asked_of(args: argparse.Namespace, **more: Any) -> Asked:
     """What was typed, from the options that every run has."""
-    from moat.cli.asked import Asked
+    from moat.planning.asked import Asked
 
     if args.json and not args.dry_run:
         raise UsageError("--json goes with --dry-run", hint="leave it out, or add --dry-run")

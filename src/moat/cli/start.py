@@ -7,12 +7,12 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from moat.cli.asked import Asked
-from moat.cli.gather import gather
-from moat.cli.options import Context
 from moat.cli.output import say, show_error
 from moat.config.paths import Home
 from moat.core.ids import new_run_id
+from moat.planning.asked import Asked
+from moat.planning.context import Context
+from moat.planning.gather import gather
 from moat.run.early import Early, fork_supervisor
 from moat.run.grants import open_grants
 from moat.run.kept import has_sessions

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from moat.cli.live import add_extent, add_run, extent_of, failed, store_always
-from moat.cli.options import Context, Parser, add_json, open_context
+from moat.cli.options import Parser, add_json, open_context
 from moat.cli.output import say, show_json, show_table
 from moat.core.hosts import HostPattern
 from moat.errors import MoatError, UsageError
+from moat.planning.context import Context
 from moat.run.command_socket import tell
 from moat.run.question import LATER, PROMPT, Answer, Asked, find_answer, question_lines
 from moat.run.record import RunDirectory, get_live_run

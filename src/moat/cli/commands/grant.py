@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from moat.cli.bindings import InOrder, grouped
-from moat.cli.options import Context, Parser, add_json, open_context
+from moat.cli.options import Parser, add_json, open_context
 from moat.cli.output import say, show_json, show_table, warn
 from moat.errors import GrantError, MoatError, UsageError
+from moat.planning.context import Context
 from moat.providers.interface import CredentialProvider, GrantIO, GrantOption
 from moat.providers.registry import check_free, family_names, get_provider, grant_names
 from moat.run.environment import check_variable

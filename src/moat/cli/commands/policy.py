@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from moat.cli.network import find_groups
 from moat.cli.options import Parser, add_json, open_context
 from moat.cli.output import say, show_json, show_table
 from moat.errors import MoatError
+from moat.planning.network import find_groups
 
 EPILOG = """\
 examples:

@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from moat.cli.alone import plan_alone
 from moat.cli.options import Parser, add_json, open_context
 from moat.cli.output import say, show_error, show_json, warn
 from moat.core.secret import Secret
 from moat.errors import MoatError, UsageError
+from moat.planning.alone import plan_alone
 from moat.run.access import new_token, read_token
 from moat.run.deciding import Question
 from moat.run.environment import client_environment

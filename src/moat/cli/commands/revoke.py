@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from moat.cli.options import Parser, find_home, open_context
 from moat.cli.output import say
-from moat.cli.stored import provider_of, what_is_stored
 from moat.errors import GrantError
+from moat.planning.stored import provider_of, what_is_stored
 from moat.vault.store import Store
 
 

@@ -8,13 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moat.cli.asked import Asked
-from moat.cli.options import Context
-from moat.cli.output import say, warn
-from moat.cli.project import Opened
 from moat.config.network import NetworkRule
 from moat.config.paths import Home
 from moat.config.settings import Settings
+from moat.planning.asked import Asked
+from moat.planning.context import Context
+from moat.planning.project import Opened
 from moat.run.policy import NetworkWanted
 
 if TYPE_CHECKING:
@@ -27,13 +26,13 @@ def wanted_network(
     context: Context, asked: Asked, opened: Opened | None, workspace: Path
 ) -> NetworkWanted:
     """All that was said of the network. Raises MoatError for a group that cannot be looked up."""
-    _tell_what_opens(asked.allow)
+    _tell_what_opens(context, asked.allow)
     settings = context.settings.network
     project = opened.project.network if opened else None
     rules = project.rules if project else ()
     if opened and not opened.agreed and any(rule.group is not None for rule in rules):
         # Nothing is asked of this machine's programs on behalf of what nobody agreed to.
-        say("note: the groups of hosts in moat.yaml are looked up once it is agreed to")
+        context.tell("note: the groups of hosts in moat.yaml are looked up once it is agreed to")
         rules = tuple(rule for rule in rules if rule.group is None)
     own = (*settings.rules, *map(NetworkRule, (*settings.allow, *asked.allow)))
     groups = _look_up(context, opened, workspace, own, rules)
@@ -51,7 +50,7 @@ def wanted_network(
         },
     )
     if wanted.is_held_back and asked.policy is None:
-        say(
+        context.tell(
             f"note: moat.yaml asks for the policy {wanted.project_policy}, and your config.yaml "
             f"for {wanted.settings_policy}, which holds"
         )
@@ -63,7 +62,7 @@ def network_alone(
 ) -> NetworkWanted:
     """All that was said of the network of a proxy without a box: by options, a file that one of
     them names, and settings. Raises MoatError for a group that cannot be looked up."""
-    _tell_what_opens(allow)
+    _tell_what_opens(context, allow)
     settings = context.settings.network
     own = (*settings.rules, *file.rules, *map(NetworkRule, (*settings.allow, *allow)))
     groups = _look_up(context, None, None, own, ())
@@ -78,13 +77,13 @@ def network_alone(
     )
 
 
-def _tell_what_opens(allow: Iterable[str]) -> None:
+def _tell_what_opens(context: Context, allow: Iterable[str]) -> None:
     """What was typed may be an address that opens more than its look."""
     if allow:
-        from moat.cli.inside import what_it_opens
+        from moat.planning.inside import what_it_opens
 
         for told in filter(None, map(what_it_opens, allow)):
-            warn(told)
+            context.tell(f"warning: {told}")
 
 
 def find_groups(home: Home, settings: Settings, workspace: Path | None) -> Groups:

@@ -1,4 +1,4 @@
-"""A project's own settings, taken once the person has agreed to exactly these bytes."""
+"""Asking the person whether they agree to what a project's own file asks for."""
 
 from __future__ import annotations
 
@@ -6,20 +6,16 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from moat.cli.options import Context
-from moat.cli.output import say, warn
-from moat.config.project_file import NAME, OLDER_NAME, ProjectFile, find_project_file
+from moat.cli.output import say
+from moat.config.project_file import ProjectFile
 from moat.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from moat.config.accepted import Accepted
     from moat.config.project import Project
-
 
 # As many rows are on everybody's screen at once, and as many are left for what is said again.
 _SCREEN, _AGAIN = 15, 10
@@ -30,56 +26,7 @@ _FAR = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A project file, and what it asks for."""
-
-    file: ProjectFile
-    project: Project
-    agreed: bool
-
-    @contextlib.contextmanager
-    def told_at(self, *keys: str | int) -> Iterator[None]:
-        """Whatever is wrong with what is said there is told with its place. Raises ConfigError."""
-        try:
-            yield
-        except (ConfigError, UsageError) as error:
-            place = self.file.place(*keys)
-            raise ConfigError(f"{place}: {error.message}", hint=error.hint) from None
-
-
-def open_project(context: Context, workspace: Path, *, trust: bool, dry_run: bool) -> Opened | None:
-    """The project's file and what it asks for; None if there is none.
-
-    Raises ConfigError for a file that cannot be taken as it stands, UsageError for one that the
-    person has not agreed to.
-    """
-    file = find_project_file(workspace)
-    if file is None:
-        return None
-    if file.deprecated:
-        warn(f"{file.name} is the older name of moat.yaml; rename it: mv {file.name} moat.yaml")
-    from moat.config.accepted import Accepted  # here, as most workspaces have no file
-
-    project = file.read()
-    accepted = Accepted(context.home.accepted)
-    agreed = True
-    if dry_run:
-        agreed = accepted.is_accepted(file) or trust or context.settings.trust == "always"
-        if not agreed:
-            say(f"note: {file.path} was not agreed to yet; a run would ask")
-    elif not accepted.is_accepted(file):
-        if not trust and context.settings.trust != "always":
-            _ask(accepted, file, project)
-        accepted.accept(file)
-    if not dry_run:
-        # What was agreed to under the other name must not come back when this file is gone.
-        for name in {NAME, OLDER_NAME} - {file.name}:
-            accepted.forget(workspace / name)
-    return Opened(file, project, agreed)
-
-
-def _ask(accepted: Accepted, file: ProjectFile, project: Project) -> None:
+def agree(accepted: Accepted, file: ProjectFile, project: Project) -> None:
     """Show what the file asks for, and what of it is new; return if the person agrees."""
     from moat.config.accepted import describe, describe_change
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from moat.cli.output import say
-from moat.config.paths import Home
 from moat.errors import UsageError
+from moat.planning.context import Context
 from moat.run.kept import workspace_key
 from moat.run.workspace import Guarded, why_too_much
 from moat.runtimes.interface import HOME, WORKSPACE, Mount
@@ -20,9 +19,10 @@ _TAKEN = (WORKSPACE, HOME, "/bin", "/dev", "/etc", "/lib", "/lib64", "/moat", "/
 
 
 def open_worktree(
-    home: Home, workspace: Path, branch: str, *, guarded: Guarded, make: bool
+    context: Context, workspace: Path, branch: str, *, guarded: Guarded, make: bool
 ) -> tuple[Worktree, Mount]:
     """The work tree of a branch, and the mount of its repository. Raises MoatError."""
+    home = context.home
     git = HostGit(os.environ, (workspace, home.root))
     tree = find_worktree(git, workspace, branch, lambda top: home.worktrees / workspace_key(top))
     if reason := why_too_much(tree.common, guarded):
@@ -34,6 +34,6 @@ def open_worktree(
                 hint="run without --worktree, or move the repository",
             )
     if make and ensure_worktree(git, tree):
-        say(f"made a work tree of {tree.branch}: {tree.path}")
+        context.tell(f"made a work tree of {tree.branch}: {tree.path}")
     # At its path of this machine, which is what the work tree's .git says.
     return tree, Mount(tree.common, str(tree.common), writable=True, judged=True)

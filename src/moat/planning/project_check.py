@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from moat.cli.project import Opened
 from moat.errors import UsageError
+from moat.planning.project import Opened
 from moat.providers.registry import agent_names, get_provider
 from moat.run.dependencies import meet
 from moat.run.environment import check_variable

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import get_args
 
-from moat.cli.gather import find_grants
-from moat.cli.network import network_alone
-from moat.cli.options import Context
 from moat.config.network import NetworkPolicy
 from moat.config.project import ProjectNetwork
 from moat.core.ids import new_run_id
 from moat.errors import UsageError
+from moat.planning.context import Context
+from moat.planning.gather import find_grants
+from moat.planning.network import network_alone
 from moat.run.plan import Plan, Wanted, build_plan
 from moat.vault.store import Store
 
@@ -37,7 +37,7 @@ def plan_alone(
     providers = find_grants(store, grants, urls={})
     facts = {provider.grant_ref: store.describe(provider.grant_ref) for provider in providers}
     if name is not None:
-        from moat.cli.typed import free_name
+        from moat.planning.typed import free_name
 
         name = free_name(name, context.home.runs)
     wanted = Wanted(

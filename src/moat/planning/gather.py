@@ -15,14 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moat.cli.asked import Asked
-from moat.cli.network import wanted_network
-from moat.cli.options import Context
-from moat.cli.output import say
-from moat.cli.places import guarded_places
-from moat.cli.project import Opened, open_project
 from moat.core.limits import Limits, Said, default_limits, merged
 from moat.errors import GrantError, UsageError
+from moat.planning.asked import Asked
+from moat.planning.context import Context
+from moat.planning.network import wanted_network
+from moat.planning.places import guarded_places
+from moat.planning.project import Opened, open_project
 from moat.run.kept import check_resumable, kept_directories
 from moat.run.plan import InstalledTool, Wanted
 from moat.run.workspace import resolve_workspace
@@ -41,14 +40,14 @@ def gather(context: Context, asked: Asked) -> Wanted:
     workspace = resolve_workspace(asked.workspace, guarded=guarded)
     if workspace != Path(os.path.abspath(Path(asked.workspace).expanduser())):  # noqa: PTH100  # follows no link
         # What an earlier run left behind may lead somewhere else than its name says.
-        say(f"note: the workspace {asked.workspace} is behind a link: {workspace}")
+        context.tell(f"note: the workspace {asked.workspace} is behind a link: {workspace}")
     tree = repository = None
     read = workspace
     if asked.worktree is not None:
-        from moat.cli.trees import open_worktree
+        from moat.planning.trees import open_worktree
 
         tree, repository = open_worktree(
-            home, workspace, asked.worktree, guarded=guarded, make=not asked.dry_run
+            context, workspace, asked.worktree, guarded=guarded, make=not asked.dry_run
         )
         workspace = tree.path
         # What is only shown is not made: it would begin as what the repository has now.
@@ -56,7 +55,7 @@ def gather(context: Context, asked: Asked) -> Wanted:
     opened = open_project(context, read, trust=asked.trust, dry_run=asked.dry_run)
     project = opened.project if opened else None
     if opened:
-        from moat.cli.project_check import check_project
+        from moat.planning.project_check import check_project
 
         has = Store(home.credentials).has
         check_project(opened, workspace=read, guarded=guarded, has=has)
@@ -75,7 +74,7 @@ def gather(context: Context, asked: Asked) -> Wanted:
         allow_write=_allow_write(context, asked, project),
     )
     if asked.env or asked.mounts or asked.name is not None or project:
-        from moat.cli import typed
+        from moat.planning import typed
 
         wanted = replace(
             wanted,
@@ -127,12 +126,12 @@ def _with_grants(context: Context, asked: Asked, opened: Opened | None, wanted: 
         for provider in providers
     }
     if opened:
-        from moat.cli.project_check import check_variables
+        from moat.planning.project_check import check_variables
 
         check_variables(opened, placeholders)
     if agent:
-        from moat.cli.agent import mcp_json, set_up
         from moat.config.project import Project as Nothing
+        from moat.planning.agent import mcp_json, set_up
 
         said = project or Nothing()
         with opened.told_at(asked.agent or "") if opened else contextlib.nullcontext():
@@ -180,7 +179,7 @@ def find_grants(
     """
     providers = {}
     for name in names:
-        from moat.cli.stored import provider_of
+        from moat.planning.stored import provider_of
 
         provider = provider_of(store, name)
         providers[provider.grant_ref] = provider
@@ -191,7 +190,7 @@ def find_grants(
                 words = f"{ref} --url {shlex.quote(urls.get(ref, 'URL'))}"
             elif ref.startswith("header:"):
                 words = f"{ref.replace(':', ' ')} --host HOST"
-            from moat.cli.stored import what_is_stored
+            from moat.planning.stored import what_is_stored
 
             hint = f"run: moat grant {words}"
             if (stored := what_is_stored(store)).startswith("stored"):
@@ -222,7 +221,7 @@ def _allow_write(context: Context, asked: Asked, project: Project | None) -> tup
     say together."""
     typed: tuple[str, ...] = ()
     if asked.allow_write:
-        from moat.cli.typed import guarded_paths
+        from moat.planning.typed import guarded_paths
 
         typed = guarded_paths(asked.allow_write)
     said = project.guard if project else ()
@@ -233,7 +232,7 @@ def _limits(context: Context, asked: Asked, project: Project | None) -> Limits:
     """What the run may use up: what was typed comes first, then the project, then the settings."""
     typed: Said = ()
     if asked.limits:
-        from moat.cli.typed import limits
+        from moat.planning.typed import limits
 
         typed = limits(asked.limits)
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
