@@ -64,7 +64,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How it ended: its exit code, and what went wrong where it was not the command's own affair."""
+    """How it ended: its exit code, and what went wrong that was not the command's own affair."""
 
     code: int
     error: MoatError | None
@@ -126,19 +126,28 @@ class Run:
             await self._next()
         return self._ended
 
+    async def wait_begun(self) -> None:
+        """Wait until there is an event; from then on there is a record."""
+        async with self._reading:
+            await self._fetch()
+
     async def _next(self) -> Event | None:
         async with self._reading:
-            while not self._waiting:
-                if self._ended is not None:
-                    return None
-                data = await self._read()
-                for kind, payload in self._deframer.feed(data):
-                    if (event := self._hear(kind, payload)) is not None:
-                        self._waiting.append(event)
+            await self._fetch()
+            if not self._waiting:
+                return None
             event = self._waiting.pop(0)
             if isinstance(event, Ended):
                 self._ended = event
             return event
+
+    async def _fetch(self) -> None:
+        """Wait until there is an event that was not given out, or none can come."""
+        while not self._waiting and self._ended is None:
+            data = await self._read()
+            for kind, payload in self._deframer.feed(data):
+                if (event := self._hear(kind, payload)) is not None:
+                    self._waiting.append(event)
 
     async def _read(self) -> bytes:
         with contextlib.suppress(ConnectionError):
@@ -245,6 +254,7 @@ async def start(plan: Plan, *, home: Path | None = None) -> AsyncIterator[Run]:
     channel = await asyncio.to_thread(spawn_supervisor)
     send(channel, plan, place)
     async with Run(plan.run, place, channel, owns=True) as run:
+        await run.wait_begun()
         yield run
 
 
