@@ -85,10 +85,12 @@ def test_the_file_is_read_only_in_the_box(project: Cli) -> None:
     assert PROJECT == (project.workspace / "moat.yaml").read_text()
 
 
-def test_a_file_that_the_agent_makes_is_new(cli: Cli) -> None:
-    """Where there was none, one can be made in the box; it counts for nothing by itself."""
-    attempt = "echo 'network: {policy: permissive}' > moat.yaml"
-    assert 0 == cli.run("run", "--", "sh", "-c", attempt).returncode
+def test_the_agent_makes_no_file(cli: Cli) -> None:
+    """Where there was none, none can be made in the box; one of the older name counts for nothing."""
+    attempt = "echo 'network: {policy: permissive}' >"
+    assert 0 != cli.run("run", "--", "sh", "-c", f"{attempt} moat.yaml").returncode
+    assert 0 == cli.run("run", "--", "true").returncode
+    assert 0 == cli.run("run", "--", "sh", "-c", f"{attempt} agent.yaml").returncode
     assert 2 == cli.run("run", "--", "true").returncode
 
 
