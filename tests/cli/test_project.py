@@ -86,7 +86,7 @@ def test_the_file_is_read_only_in_the_box(project: Cli) -> None:
 
 
 def test_the_agent_makes_no_file(cli: Cli) -> None:
-    """Where there was none, none can be made in the box; one of the older name counts for nothing."""
+    """None can be made in the box where there was none; the older name counts for nothing."""
     attempt = "echo 'network: {policy: permissive}' >"
     assert 0 != cli.run("run", "--", "sh", "-c", f"{attempt} moat.yaml").returncode
     assert 0 == cli.run("run", "--", "true").returncode
