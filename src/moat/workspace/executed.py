@@ -7,14 +7,13 @@ everyday work of an agent: it is not guarded, and shown when it has changed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from moat.config.project_file import NAME, OLDER_NAME
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(NamedTuple):
     """A file or directory at the top of a workspace that is guarded as a whole.
 
     `members` are what of a directory is obeyed, each guarded by itself where one of them is

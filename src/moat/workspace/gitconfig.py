@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 _SECTION = re.compile(r'\s*\[\s*([A-Za-z0-9.-]+)(?:\s+"((?:[^"\\]|\\.)*)")?\s*\]')
 _KEY = re.compile(r"\s*([A-Za-z][A-Za-z0-9-]*)[ \t\r]*(=?)")
@@ -39,8 +38,7 @@ _COMMANDS = {
 _ALL_COMMANDS = frozenset({"alias", "pager"})
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """A path that settings lead git to: a directory of `hooks`, a further file of settings
     (`include`), or a file that a `command` names, which may be none."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from moat.runtimes.interface import WORKSPACE, Guard
 from moat.workspace.executed import BARE_NEEDS, NEVER_ALLOWED, UNITS
@@ -21,16 +21,14 @@ from moat.workspace.repositories import (
 from moat.workspace.tree import Found, look_up, mode_of, parents
 
 
-@dataclass(frozen=True, slots=True)
-class StandIn:
+class StandIn(NamedTuple):
     """Something to be made where nothing is, for as long as a run lasts."""
 
     path: str
     kind: Missing
 
 
-@dataclass(frozen=True, slots=True)
-class Guarding:
+class Guarding(NamedTuple):
     """What is to be guarded below a root, and what must be made for it first.
 
     `complete` says whether all of the root was looked through; `open_to` are places that should

@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from moat.workspace.executed import BARE_NEEDS
 from moat.workspace.gitconfig import Reference, references, settings_of
@@ -27,8 +26,7 @@ Missing = Literal["socket", "file", "itself", "directory"]
 what git reads, an empty file, one that says "the directory it is in", or an empty directory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Want:
+class Want(NamedTuple):
     """A place that may not change, below the root that is looked at. `missing` says what stands in
     for it while it is not there; without, it may appear."""
 
@@ -36,8 +34,7 @@ class Want:
     missing: Missing | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Repository:
+class Repository(NamedTuple):
     """A repository's own directory, which may be outside (an absolute path), and the directory of
     the files it is about."""
 

@@ -6,8 +6,8 @@ import os
 import stat
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 _MAX_LINKS = 16
 _MAX_TEXT = 1 << 20  # bytes of a file of settings
@@ -16,8 +16,7 @@ _MAX_TEXT = 1 << 20  # bytes of a file of settings
 _LAST = frozenset({"node_modules", "target", "venv", ".venv", "__pycache__", "vendor", "dist"})
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """Where a path leads, below a root: the links on its way, itself among them, and where it ends.
 
     `end` is None when it leads out of the root or round in circles, `mode` where nothing is.
