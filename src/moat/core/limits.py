@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
 LimitName: TypeAlias = Literal["wall", "memory", "processes", "cpus", "disk", "files"]
 Said: TypeAlias = tuple[tuple[LimitName, float | int | None], ...]
@@ -49,8 +49,7 @@ OPTIONS: Final[Mapping[str, LimitName]] = MappingProxyType(
 """The words by which a person sets them, as options and in files; Docker's where it has one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exceeded:
+class Exceeded(NamedTuple):
     """A limit that was met, and what is told of it: "it used more memory than …"."""
 
     limit: LimitName

@@ -15,9 +15,8 @@ import re
 import signal
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from moat.core.limits import LimitName, Limits
 
@@ -35,8 +34,7 @@ _END_SECONDS = 2.0
 _serial = itertools.count()
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A directory of the tree in which groups can be made, and the controllers they have."""
 
     version: Version
@@ -44,8 +42,7 @@ class Place:
     controllers: frozenset[Controller]
 
 
-@dataclass(frozen=True, slots=True)
-class Hierarchy:
+class Hierarchy(NamedTuple):
     """A tree of groups: `own` is the group of this process in it, `top` the highest to be seen."""
 
     version: Version
@@ -301,7 +298,7 @@ def _kill_all(door: Path, *, until: float) -> None:
             time.sleep(0.005)
 
 
-_NAME = re.compile(r"moat-(.+)-([0-9]+)-[0-9]+")
+_NAME = r"moat-(.+)-([0-9]+)-[0-9]+"
 
 
 def remove_leftovers(live: Collection[str]) -> int:
@@ -314,7 +311,7 @@ def remove_leftovers(live: Collection[str]) -> int:
     for place in find_places(frozenset(HOLDS.values())):
         with contextlib.suppress(OSError):
             for entry in list(place.directory.iterdir()):
-                named = _NAME.fullmatch(entry.name)
+                named = re.fullmatch(_NAME, entry.name)
                 if not named or named[1] in live or Path("/proc", named[2]).exists():
                     continue
                 _kill_all(entry / "cgroup.procs", until=time.monotonic() + _END_SECONDS)

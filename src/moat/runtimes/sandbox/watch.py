@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from moat.core.limits import Exceeded, LimitName, Limits, exceeded
 from moat.runtimes.sandbox.cgroup import Group
@@ -28,8 +28,7 @@ _SHARE = 20  # a look may take one part in so many of the time
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What one look at a box saw.
 
     `at` is a time in seconds; `oom_kills` and `refused` (processes that could not be started)
