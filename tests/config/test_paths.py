@@ -80,6 +80,7 @@ def test_the_rooms_of_the_home() -> None:
         "ca": Path("/m/ca"),
         "tools": Path("/m/tools"),
         "runs": Path("/m/runs"),
+        "worktrees": Path("/m/worktrees"),
     } == {
         name: getattr(home, name) for name in vars(Home) if isinstance(vars(Home)[name], property)
     }

@@ -12,7 +12,7 @@ import sys
 
 from moat.errors import ConfigError
 from moat.run.attach import attach
-from moat.run.own_terminal import Cursor
+from moat.run.own_terminal import Asked
 from moat.run.part import Part
 
 
@@ -23,8 +23,8 @@ def store(host):
         file.write(f"{host}\n")
 
 
-if "CURSOR" not in os.environ:  # the terminal is not asked where its cursor is
-    Cursor.find = lambda self: ((1, 1), b"")
+if "ASKED" not in os.environ:  # the terminal is not asked what it can
+    Asked.ask = lambda self: ({"row": 1, "column": 1}, b"")
 channel, result, terminal, stdin = map(int, sys.argv[1:])
 ended = attach(
     socket.socket(fileno=channel),

@@ -165,6 +165,11 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-d", "--detach", action="store_true", help="start it in the background, and print its id"
     )
+    parser.add_argument(
+        "--unfiltered",
+        action="store_true",
+        help="let what it prints set the clipboard and ask the terminal",
+    )
     parser.add_argument("--trust", action="store_true", help="agree to the project's moat.yaml")
     parser.add_argument(
         "--dry-run", action="store_true", help="show what the run would be, and start nothing"
@@ -190,6 +195,7 @@ def asked_of(args: argparse.Namespace, **more: Any) -> Asked:
         limits={option: text for option, *_ in _LIMITS if (text := getattr(args, option))},
         name=args.name,
         detach=args.detach,
+        unfiltered=args.unfiltered,
         trust=args.trust,
         dry_run=args.dry_run,
         as_json=args.json,

@@ -40,7 +40,12 @@ def start(context: Context, asked: Asked, early: Early | None) -> int:
         open_grants(Store(home.credentials), plan.grants).refuse_in(plan)
         install_tools(missing, home.root)
     close_lost(home)
-    ended = launch(early or fork_supervisor(), plan, home, _part_of(plan, asked))
+    ended = launch(
+        early or fork_supervisor(),
+        plan,
+        home,
+        _part_of(plan, asked, context.settings.terminal.detach_keys),
+    )
     if ended.left is not None:
         _tell_left(plan, asked, ended.left)
         return ended.code
@@ -67,12 +72,13 @@ def show_receipt(home: Home, run: str) -> None:
             say(line)
 
 
-def _part_of(plan: Plan, asked: Asked) -> Part:
+def _part_of(plan: Plan, asked: Asked, detach_keys: str | None) -> Part:
     return Part(
         terminal=plan.terminal is not None and not asked.detach,
         stdin=asked.stdin and not asked.detach,
         first=True,
         leaves=asked.detach,
+        detach_keys=detach_keys,
     )
 
 

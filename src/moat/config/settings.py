@@ -51,6 +51,16 @@ class Network:
 
 
 @dataclass(frozen=True)
+class TerminalSettings:
+    """How runs and the person's terminal get on."""
+
+    detach_keys: str | None = None
+    """The two keys that leave a run, as in "ctrl-/ d", or "none"; None is the default."""
+    filter: bool = True
+    """Whether what programs print is kept from setting the clipboard and asking the terminal."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """All of config.yaml; what the file leaves out has its default."""
 
@@ -60,6 +70,7 @@ class Settings:
     """Whether a project's moat.yaml that is new or has changed is shown and asked about."""
     limits: Said = ()
     """What a run may use up, where neither options nor the project say it."""
+    terminal: TerminalSettings = field(default_factory=TerminalSettings)
     guard: tuple[str, ...] = ()
     """Files of workspaces, by their paths below them, that runs may change although programs of
     this machine run or obey them."""

@@ -12,11 +12,12 @@ from moat.config.guard_schema import GUARD
 from moat.config.limits_schema import LIMITS
 from moat.config.network_schema import GROUP_NAME, HOST, POLICY, RULES
 from moat.config.nodes import quoted
-from moat.config.schema import Choice, Integer, ListOf, MapOf, Record, Text
-from moat.config.settings import HostPort, Network, Settings, Upstream
+from moat.config.schema import Boolean, Choice, Integer, ListOf, MapOf, Record, Text
+from moat.config.settings import HostPort, Network, Settings, TerminalSettings, Upstream
 from moat.config.texts import HOST_PATTERN
 from moat.core.hosts import parse_host_port
 from moat.files import open_trusted_file
+from moat.terminal.keys import parse_detach_keys
 
 # RFC 7468 section 5.
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
@@ -52,6 +53,11 @@ def _network(*, groups: Mapping[str, tuple[str, ...]] | None = None, **others: A
     return Network(groups=tuple((groups or {}).items()), **others)
 
 
+def _detach_keys(text: str) -> str:
+    parse_detach_keys(text)
+    return text
+
+
 _HOST_PORT = Text(parse_host_port)
 
 SETTINGS = Record(
@@ -76,6 +82,9 @@ SETTINGS = Record(
             },
         ),
         "trust": Choice(("ask", "always")),
+        "terminal": Record(
+            TerminalSettings, {"detach_keys": Text(_detach_keys), "filter": Boolean()}
+        ),
         "limits": LIMITS,
         "guard": GUARD,
     },

@@ -38,3 +38,4 @@ class Asked:
     terminal: bool = False
     stdin: bool = False
     detach: bool = False
+    unfiltered: bool = False

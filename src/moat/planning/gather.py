@@ -71,6 +71,7 @@ def gather(context: Context, asked: Asked) -> Wanted:
         command_line=asked.command_line,
         ask_timeout=context.settings.network.ask_timeout,
         limits=_limits(context, asked, project),
+        unfiltered=asked.unfiltered or not context.settings.terminal.filter,
         allow_write=_allow_write(context, asked, project),
     )
     if asked.env or asked.mounts or asked.name is not None or project:

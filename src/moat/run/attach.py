@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 from moat.errors import Interrupted, MoatError
 from moat.run import control
 from moat.run.at_terminal import AtTerminal, StoreAlways
-from moat.run.own_terminal import Cursor, below_all, push_up, raw_terminal
+from moat.run.own_terminal import Asked as AskedTerminal
+from moat.run.own_terminal import below_all, raw_terminal
 from moat.run.part import Ended, Part
 from moat.run.question import LATER, NO, Answer, Asked
 from moat.run.terminal_keeper import TerminalKeeper, kept_terminal
@@ -89,7 +90,7 @@ class _Client:
         self._overlay = Overlay()
         self._drawn_on = {number for number in (1, 2) if os.isatty(number)}
         self._at_terminal = AtTerminal(self._overlay, store, has_run=part.terminal)
-        self._cursor = Cursor()
+        self._asked = AskedTerminal()
         self._keys = _detach_keys(part)
 
     def run(self) -> Ended:
@@ -131,15 +132,13 @@ class _Client:
 
     def _take_terminal(self) -> None:
         """Say how large it is, and where its cursor stands."""
-        if self._part.first:
-            place, typed = self._cursor.find()
-            self.send(control.message(control.PLACE, row=place[0], column=place[1]))
-            if typed:
-                self._type(typed)
-        else:
-            push_up()
-        if not self._part.watches:
-            self._tell_size()
+        if self._part.watches:
+            return
+        place, typed = self._asked.ask()
+        self.send(control.message(control.PLACE, **place))
+        if typed:
+            self._type(typed)
+        self._tell_size()
 
     def _leave(self, why: str, code: int = 0) -> None:
         """Go at the next turn; the run goes on."""
@@ -290,7 +289,7 @@ class _Client:
         except OSError:
             data = b""
         if data:
-            self._type(self._cursor.without_answer(data))
+            self._type(self._asked.without_answers(data))
         elif self._terminal:
             self._leave("the terminal is gone", 128 + signal.SIGHUP)
         else:

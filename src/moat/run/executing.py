@@ -6,7 +6,7 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -125,11 +125,11 @@ async def _at_once() -> None:
     """There is nothing to wait for."""
 
 
-def _terminal_of(execution: Execution) -> Any:
-    def make(place: tuple[int, int]) -> Terminal:
-        from moat.terminal.box_terminal import BoxTerminal
+def _terminal_of(execution: Execution) -> Callable[[Mapping[str, Any]], Terminal]:
+    def make(place: Mapping[str, Any]) -> Terminal:
+        from moat.run.box_terminal import RunTerminal
 
         assert execution.terminal is not None
-        return BoxTerminal(*execution.terminal, at=place)
+        return RunTerminal(execution.terminal, place)
 
     return make

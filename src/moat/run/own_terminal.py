@@ -1,20 +1,21 @@
-"""The person's own terminal, while a run has it: raw, asked where its cursor is, given back."""
+"""The person's own terminal, while a run has it: raw, asked what it can, given back."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 import select
 import termios
 import time
 import tty
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-# Seconds in which a terminal says where its cursor is, while the box is being made anyway.
+if TYPE_CHECKING:
+    from moat.terminal.probe import Probe
+
+# Seconds in which a terminal answers, while the box is being made anyway.
 _PATIENCE = 0.3
-_ASK = b"\x1b[6n"
-_PLACE = re.compile(rb"\x1b\[([0-9]{1,4});([0-9]{1,4})R")
 
 
 @contextlib.contextmanager
@@ -29,45 +30,48 @@ def raw_terminal(descriptor: int) -> Iterator[None]:
             termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
-class Cursor:
-    """Finds out where the cursor is, so that a program which asks can be told.
+class Asked:
+    """Asks the terminal what programs ask theirs, so that they can be told without it.
 
-    It is asked before anything of the box is shown, and what comes back is no key.
+    That is before anything of the box is shown, and what comes back is no key.
     """
 
     def __init__(self) -> None:
-        self._waits = False
+        self._probe: Probe | None = None
 
-    def find(self) -> tuple[tuple[int, int], bytes]:
-        """Row and column, from 1; and what was typed meanwhile.
+    def ask(self) -> tuple[dict[str, Any], bytes]:
+        """What it has told, as control.PLACE has it; and what was typed meanwhile.
 
-        Where the terminal does not say, what is on it is pushed up, and the cursor is at the top.
+        Where it does not say where its cursor is, what is on it is pushed up.
         """
+        place: dict[str, Any] = {"row": 1, "column": 1}
         if os.environ.get("TERM", "dumb") in ("", "dumb"):
-            return (1, 1), b""
-        typed = b""
-        try:
-            write_whole(1, _ASK)
-            end = time.monotonic() + _PATIENCE
-            while (left := end - time.monotonic()) > 0 and select.select([0], [], [], left)[0]:
-                if not (data := os.read(0, 1024)):
-                    break
-                typed += data
-                if found := _PLACE.search(typed):
-                    rest = typed[: found.start()] + typed[found.end() :]
-                    return (int(found[1]), int(found[2])), rest
-        except OSError:
-            return (1, 1), typed
-        self._waits = True
-        push_up()
-        return (1, 1), typed
+            return place, b""
+        from moat.terminal.probe import QUESTIONS, Probe
 
-    def without_answer(self, data: bytes) -> bytes:
-        """What was typed, less an answer that came late."""
-        if self._waits and (found := _PLACE.search(data)):
-            self._waits = False
-            return data[: found.start()] + data[found.end() :]
-        return data
+        probe = self._probe = Probe()
+        with contextlib.suppress(OSError):
+            write_whole(1, QUESTIONS)
+            end = time.monotonic() + _PATIENCE
+            while (left := end - time.monotonic()) > 0 and not probe.done:
+                if not select.select([0], [], [], left)[0] or not (data := os.read(0, 1024)):
+                    break
+                probe.feed(data)
+        if probe.at is None:
+            push_up()
+        else:
+            place["row"], place["column"] = probe.at
+        known = probe.known
+        colours = {"front": known.front, "back": known.back}
+        place |= {name: colour and colour.decode() for name, colour in colours.items()}
+        return place | {"keyboard": known.keyboard}, probe.typed()
+
+    def without_answers(self, data: bytes) -> bytes:
+        """What was typed, less answers that came late."""
+        if self._probe is None or self._probe.done:
+            return data
+        self._probe.feed(data)
+        return self._probe.typed()
 
 
 def push_up() -> None:

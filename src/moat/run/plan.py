@@ -86,6 +86,7 @@ class Wanted:
     protected: tuple[str, ...] = ()
     mcp_json: bytes | None = None
     ask_timeout: int = 120
+    unfiltered: bool = False
     allow_write: tuple[str, ...] = ()
     git_directory: Path | None = None
     limits: Limits = field(default_factory=Limits)
@@ -121,6 +122,7 @@ class Plan:
     allow_write: tuple[str, ...]
     git_directory: Path | None
     limits: Limits
+    unfiltered: bool
 
     @property
     def versions(self) -> dict[str, str]:
@@ -184,6 +186,7 @@ def build_plan(run: str, wanted: Wanted) -> Plan:
         allow_write=wanted.allow_write,
         git_directory=wanted.git_directory,
         limits=wanted.limits,
+        unfiltered=wanted.unfiltered,
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
 from moat import log
 from moat.run import control
@@ -47,6 +47,10 @@ class Terminal(Protocol):
         """What draws the screen as it is."""
         ...
 
+    def learn(self, place: Mapping[str, Any]) -> None:
+        """Another terminal of a person's shows it from here on."""
+        ...
+
 
 class Heard(Protocol):
     """What of an output may be shown, and what the program is answered."""
@@ -61,15 +65,15 @@ class Heard(Protocol):
 class Program:
     """One program.
 
-    `terminal` makes what it runs on of the place of a cursor, None for pipes; `size` is how large
-    that is. What a driver says goes to `stop`, the number of a signal, and `said`, a frame that is
-    about something else.
+    `terminal` makes what it runs on of what the driver's tells of itself (control.PLACE), None
+    for pipes; `size` is how large that is. What a driver says goes to `stop`, the number of a
+    signal, and `said`, a frame that is about something else.
     """
 
     def __init__(
         self,
         *,
-        terminal: Callable[[tuple[int, int]], Terminal] | None,
+        terminal: Callable[[Mapping[str, Any]], Terminal] | None,
         size: tuple[int, int] | None,
         stop: Callable[[int], None],
         said: Callable[[bytes, bytes], None],
@@ -81,7 +85,7 @@ class Program:
         self._resized = False
         self._make_terminal = terminal
         self._terminal: Terminal | None = None
-        self._place = (1, 1)
+        self._place: Mapping[str, Any] = {}
         self._stop = stop
         self._said = said
         self.audience = Audience(self if terminal is not None else None)
@@ -252,8 +256,9 @@ class Program:
             size = json.loads(payload)
             self.resize(int(size["rows"]), int(size["columns"]))
         elif kind == control.PLACE:
-            place = json.loads(payload)
-            self._place = (int(place["row"]), int(place["column"]))
+            self._place = json.loads(payload)
+            if self._terminal is not None:
+                self._terminal.learn(self._place)
         elif kind == control.SIGNAL:
             self._stop(int(json.loads(payload)["number"]))
         elif kind == control.CLOSED and payload in self._passing:

@@ -233,11 +233,11 @@ class Supervisor:
             self._exceeded = exceeded("wall", self._plan.limits)
             self._stop(signal.SIGTERM)
 
-    def _terminal(self, place: tuple[int, int]) -> Terminal:
-        from moat.terminal.box_terminal import BoxTerminal
+    def _terminal(self, place: Mapping[str, Any]) -> Terminal:
+        from moat.run.box_terminal import RunTerminal
 
         assert self._plan.terminal is not None
-        return BoxTerminal(*self._plan.terminal, at=place)
+        return RunTerminal(self._plan.terminal, place, unfiltered=self._plan.unfiltered)
 
     # what clients say
 

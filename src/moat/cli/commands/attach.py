@@ -53,6 +53,7 @@ def main(arguments: list[str]) -> int:
             terminal=terminal and record.terminal,
             stdin=drives,
             watches=not drives,
+            detach_keys=context.settings.terminal.detach_keys,
         )
         ended = attach(joined.channel, part, unblock=(), store=partial(allow_always, context.home))
     if ended.left is not None:

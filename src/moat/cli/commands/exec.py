@@ -58,7 +58,8 @@ def main(arguments: list[str]) -> int:
             "term": os.environ.get("TERM", "xterm"),
         }
     with join(RunDirectory(context.home.runs, record.run).root, asked) as joined:
-        part = Part(terminal=args.tty, stdin=True, first=True)
+        keys = context.settings.terminal.detach_keys
+        part = Part(terminal=args.tty, stdin=True, first=True, detach_keys=keys)
         ended = attach(joined.channel, part, unblock=(), store=partial(allow_always, context.home))
     if ended.left is not None:
         say(f"the command was ended: {ended.left}")

@@ -305,17 +305,30 @@ def remove_leftovers(live: Collection[str]) -> int:
     """Remove the groups of runs whose supervisor died; how many there were.
 
     `live` are the ids of runs that live. A group whose maker lives is left alone in any case: it
-    may be that of another directory of Moat's. What is still in one is ended.
+    may be that of another directory of Moat's. What is still in one is ended, where it was made
+    from a place like ours; elsewhere ids of processes may mean others, and it is let be.
     """
+    ours = {place.directory for place in find_places(frozenset(HOLDS.values()))}
     removed = 0
-    for place in find_places(frozenset(HOLDS.values())):
-        with contextlib.suppress(OSError):
-            for entry in list(place.directory.iterdir()):
-                named = re.fullmatch(_NAME, entry.name)
-                if not named or named[1] in live or Path("/proc", named[2]).exists():
-                    continue
-                _kill_all(entry / "cgroup.procs", until=time.monotonic() + _END_SECONDS)
-                with contextlib.suppress(OSError):
-                    entry.rmdir()
-                    removed += 1
+    for group in list(_groups()):
+        named = re.fullmatch(_NAME, group.name)
+        if not named or named[1] in live or Path("/proc", named[2]).exists():
+            continue
+        if group.parent in ours:
+            _kill_all(group / "cgroup.procs", until=time.monotonic() + _END_SECONDS)
+        with contextlib.suppress(OSError):  # something is in it, or it is another user's
+            group.rmdir()
+            removed += 1
     return removed
+
+
+def _groups() -> Iterator[Path]:
+    """All groups of boxes that can be seen, whichever session they were made from."""
+    try:
+        mountinfo = Path("/proc/self/mountinfo").read_text()
+        found = hierarchies(mountinfo, Path("/proc/self/cgroup").read_text())
+    except OSError:
+        return
+    for top in {each.top for each in found if each.controllers or each.version == 2}:
+        for directory, below, _ in os.walk(top):
+            yield from (Path(directory, name) for name in below if name.startswith("moat-"))
