@@ -496,3 +496,22 @@ def test_a_group_ends_all_that_is_in_it(way: Way) -> None:
         for each in sleeping:
             each.kill()
         wait_until(group.remove, what="the group is empty")
+
+
+@pytest.mark.parametrize("way", ["root-cgroup"], indirect=True)
+def test_what_is_left_in_another_session_is_found(way: Way) -> None:
+    """Its supervisor died in a group that is not ours; one whose maker lives stays."""
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    (place, *_) = find_places({"pids"})
+    session = place.directory / f"test-session-{os.getpid()}"
+    left, kept = (session / f"moat-r1-{pid}-0" for pid in (gone.pid, os.getpid()))
+    for directory in (session, left, kept):
+        directory.mkdir()
+    try:
+        remove_leftovers(())
+        assert [False, True] == [left.exists(), kept.exists()]
+    finally:
+        for directory in (left, kept, session):
+            with contextlib.suppress(FileNotFoundError):
+                directory.rmdir()
