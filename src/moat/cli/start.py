@@ -49,6 +49,9 @@ def start(context: Context, asked: Asked, early: Early | None) -> int:
     if ended.left is not None:
         _tell_left(plan, asked, ended.left)
         return ended.code
+    if asked.detach and ended.error is None:
+        print(plan.run)  # it has ended at once, and how is told by `moat wait`
+        return 0
     if ended.error is not None:
         show_error(ended.error)
     elif plan.terminal is not None and plan.kept and has_sessions(plan.kept):

@@ -17,6 +17,7 @@ from moat.run.channel import Client
 # Bytes that wait for a driver before it is waited for, and for a client who only watches before it
 # has fallen behind.
 _FULL, _BEHIND = 1 << 16, 1 << 20
+_PIECE = 1 << 16
 # Seconds that the screen of a driver may take nothing before the run goes on without it.
 _STALLED = 5.0
 # Seconds in which a watcher may still read how it ended.
@@ -72,8 +73,11 @@ class Audience:
 
     def show_screen(self, seat: Seat) -> None:
         """Draw at a client what is on the screen."""
-        if self._screen is not None:
-            seat.tell(control.frame(control.STDOUT, self._screen.restore()))
+        if self._screen is None:
+            return
+        drawn = self._screen.restore()
+        for at in range(0, len(drawn), _PIECE):  # a large screen is more than a frame may hold
+            seat.tell(control.frame(control.STDOUT, drawn[at : at + _PIECE]))
 
     def dismiss(self, seat: Seat, why: str) -> None:
         """Send somebody away."""

@@ -7,6 +7,7 @@ command line that ends without one takes this process with it.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 
@@ -25,13 +26,19 @@ def fork_supervisor() -> Early:
     ours, theirs = socket.socketpair()
     sys.stdout.flush()
     sys.stderr.flush()
+    # A key that is pressed now is for the command line, and it tells the run.
+    keys = {signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, keys)
     if os.fork() == 0:
         try:
+            os.setsid()
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             ours.close()
             from moat.run.supervising import supervise
 
             supervise(theirs)
         finally:  # whatever happens, there are never two command lines
             os._exit(1)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
     return Early(ours)

@@ -8,8 +8,10 @@ import signal
 import time
 from pathlib import Path
 
+from moat.config.paths import Home
 from moat.errors import MoatError
 from moat.run.command_socket import tell
+from moat.run.lost import clear_up
 from moat.run.record import RunDirectory, RunRecord
 
 # Seconds a supervisor may take for what it has to do once its box is gone.
@@ -36,7 +38,9 @@ def end_run(runs: Path, run: str, *, grace: float) -> RunRecord:
                 f"run {run} does not end: its supervisor cannot be killed",
                 hint=f"see what it waits for: cat /proc/{_pid(directory)}/stack",
             )
-    directory.close_lost()
+    lost = directory.close_lost()
+    if lost is not None and lost.state == "lost":
+        clear_up(Home(runs.parent))
     record = directory.read()
     if record is None:
         raise MoatError(f"run {run} ended before it had a record", hint="run: moat list")

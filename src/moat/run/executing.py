@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from moat import log
-from moat.errors import MoatError, UsageError
+from moat.errors import MoatError, UsageError, system_error
 from moat.ledger.transcript import Transcript
 from moat.run import control
 from moat.run.audience import Seat
@@ -45,18 +45,33 @@ class Executing:
         if self.live >= _MOST:
             raise MoatError(f"{_MOST} commands are being executed in this run already")
         self.live += 1
+        transcript: Transcript | None = None
         try:
+            # First, as it may fail: nothing was said yet.
+            transcript = self._transcript(execution)
             executed = await box.execute(execution)
             try:
                 client.send_nowait(
                     json.dumps({"run": self._run, "version": control.VERSION}).encode() + b"\n"
                 )
-                code = await self._live(executed, execution, client)
+                code = await self._live(executed, execution, client, transcript)
             finally:
                 await executed.destroy()
         finally:
             self.live -= 1
+            if transcript is not None:
+                transcript.close()
         return execution.command, code
+
+    def _transcript(self, execution: Execution) -> Transcript:
+        """Where what it prints is kept. Raises MoatError."""
+        self._count += 1
+        root = self._root / f"exec-{self._count}"
+        try:
+            root.mkdir(mode=0o700)
+        except OSError as error:
+            raise system_error(error) from error
+        return Transcript(root, terminal=execution.terminal, title=execution.command[0])
 
     def _execution(self, command: Mapping[str, Any]) -> Execution:
         words, terminal = command.get("command"), command.get("terminal")
@@ -73,7 +88,9 @@ class Executing:
         environment["TERM"] = str(terminal.get("term", "xterm"))[:64]
         return Execution(tuple(words), environment, (max(1, rows), max(1, columns)))
 
-    async def _live(self, executed: Any, execution: Execution, client: Client) -> int:
+    async def _live(
+        self, executed: Any, execution: Execution, client: Client, transcript: Transcript
+    ) -> int:
         ending: list[asyncio.TimerHandle] = []
 
         def stop(number: int) -> None:
@@ -91,12 +108,12 @@ class Executing:
         seat = Seat(client, drives=True)
         program.audience.join(seat)
         serving = asyncio.create_task(program.serve(seat))
+
+        def hang_up(_: object) -> None:
+            stop(signal.SIGHUP)
+
         # Nobody else can take it up, so it ends with whoever wanted it.
-        serving.add_done_callback(lambda _: stop(signal.SIGHUP))
-        self._count += 1
-        root = self._root / f"exec-{self._count}"
-        root.mkdir(mode=0o700)
-        transcript = Transcript(root, terminal=execution.terminal, title=execution.command[0])
+        serving.add_done_callback(hang_up)
         began = time.monotonic()
         code, error = 1, None
         try:
@@ -104,9 +121,9 @@ class Executing:
         except MoatError as failure:
             error = failure
         finally:
+            serving.remove_done_callback(hang_up)
             for handle in ending:
                 handle.cancel()
-            transcript.close()
         log.get(__name__).info("executed for %.1f s: code %s", time.monotonic() - began, code)
         await program.audience.close(
             control.message(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from moat.config.paths import Home
 from moat.core.ids import is_run_id
-from moat.run.record import NEW, OLD, RunDirectory, RunRecord, live_signs
+from moat.run.record import NEW, OLD, RunDirectory, RunRecord, list_runs, live_signs
 
 # Seconds after which a directory that never became a run's is nobody's.
 _ABANDONED = 60.0
@@ -30,9 +30,11 @@ def close_lost(home: Home) -> list[RunRecord]:
 def clear_up(home: Home) -> None:
     """Take away what runs that died have left outside of their directories."""
     from moat.runtimes.sandbox.cgroup import remove_leftovers
+    from moat.runtimes.sandbox.leftovers import end_leftovers
     from moat.workspace.standins import remove_lost
 
-    remove_lost(home.root / "workspaces")
+    end_leftovers({record.run for record in list_runs(home.runs) if record.state == "lost"})
+    remove_lost(home.workspaces)
     remove_leftovers(live_signs(home.runs))
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from moat import log
+from moat.errors import MoatError
 from moat.run import control
 from moat.run.audience import Audience, Seat
 from moat.runtimes.descriptors import read_some, write_all
@@ -278,5 +280,6 @@ class Program:
         self._resized = self._process is None  # told as soon as there is one
         if self._process is not None:
             self._screen().resize(rows, columns)
-            self._keeps.resize(rows, columns)
+            with contextlib.suppress(MoatError):  # the next that is printed says so
+                self._keeps.resize(rows, columns)
             self._process.resize(rows, columns)

@@ -12,7 +12,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -98,6 +98,7 @@ class RunDirectory:
         self.stage = self.root / "stage"
         self._lock = self.root / "lock"
         self._sign = runs / f"{SIGN}{run}"
+        self._unnamed = runs / f"{NEW}{run}"
 
     def create(self) -> int:
         """Make the directory and take its lock; the descriptor holds it until it is closed.
@@ -105,7 +106,7 @@ class RunDirectory:
         It has its name only once the lock is held: who looks never sees it without.
         """
         ensure_private_dir(self.root.parent)
-        unnamed = self.root.with_name(f"{NEW}{self.root.name}")
+        unnamed = self._unnamed
         unnamed.mkdir(mode=0o700)
         try:
             flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC
@@ -140,6 +141,11 @@ class RunDirectory:
 
         Nothing comes back from the dead, so it does not matter how many do this at once.
         """
+        # Looked at first: one that is being made gets its name with the lock already held.
+        if not self.root.is_dir():
+            if not self._unnamed.is_dir():
+                self._sign.unlink(missing_ok=True)
+            return None
         if self.is_supervised():
             return None
         record = self._read()
@@ -284,27 +290,42 @@ def list_runs(runs: Path) -> list[RunRecord]:
 def find_run(runs: Path, given: str | None) -> RunRecord:
     """The run of an id, a name, or a unique beginning of an id; the latest without.
 
-    A name means the newest run that has it. Raises UsageError.
+    A name means the newest run that has it, or the live one. Raises UsageError, also where
+    several are meant.
     """
     records = list_runs(runs)
     if given is None:
         if not records:
             raise UsageError("there are no runs yet", hint="start one: moat run -- true")
         return records[0]
-    named = [record for record in records if record.name == given]
-    if named and not is_run_id(given):
-        return named[0]
+    if not is_run_id(given) and (named := _named(records, given)) is not None:
+        return named
     matching = [r for r in records if is_run_id_prefix(given) and r.run.startswith(given)]
     if not matching:
         raise UsageError(f"there is no run {given!r}", hint="run: moat list")
     if len(matching) > 1:
         raise UsageError(
             f"{given!r} begins the ids of {len(matching)} runs: "
-            + ", ".join(record.run for record in matching[:_CANDIDATES])
-            + (", …" if len(matching) > _CANDIDATES else ""),
+            + _some([record.run for record in matching]),
             hint="type more of the id, as in: moat list",
         )
     return matching[0]
+
+
+def _named(records: Sequence[RunRecord], given: str) -> RunRecord | None:
+    """The run of a name: the live one, else the newest. Raises UsageError if several live."""
+    named = [record for record in records if record.name == given]
+    live = [record for record in named if record.state in LIVE]
+    if len(live) > 1:
+        raise UsageError(
+            f"{len(live)} live runs are called {given!r}: {_some([r.run for r in live])}",
+            hint="say which by its id, as in: moat list",
+        )
+    return next(iter(live or named), None)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_CANDIDATES]) + (", …" if len(names) > _CANDIDATES else "")
 
 
 def get_live_run(runs: Path, given: str | None, *, option: str = "") -> RunRecord:
@@ -317,15 +338,14 @@ def get_live_run(runs: Path, given: str | None, *, option: str = "") -> RunRecor
         if not live:
             raise UsageError("no run is live", hint="run: moat list")
         if len(live) > 1:
-            names = (f"{r.run} ({r.name})" if r.name else r.run for r in live[:_CANDIDATES])
+            names = [f"{r.run} ({r.name})" if r.name else r.run for r in live]
             raise UsageError(
-                f"{len(live)} runs are live: {', '.join(names)}"
-                + (", …" if len(live) > _CANDIDATES else ""),
+                f"{len(live)} runs are live: {_some(names)}",
                 hint=f"say which: {option}{live[0].run}",
             )
         return live[0]
     # A name that was used before means the run that has it now.
-    record = next((r for r in live if r.name == given), None) or find_run(runs, given)
+    record = _named(live, given) or find_run(runs, given)
     if record.state not in LIVE:
         raise UsageError(
             f"run {record.run} has ended ({record.state})", hint="see which are live: moat list"
@@ -333,9 +353,17 @@ def get_live_run(runs: Path, given: str | None, *, option: str = "") -> RunRecor
     return record
 
 
-def live_runs(runs: Path, given: Iterable[str], *, every: bool) -> list[RunRecord]:
-    """The live runs that are meant; without names the only one. Raises UsageError."""
+def wanted_runs(runs: Path, given: Iterable[str], *, every: bool) -> list[RunRecord]:
+    """The runs that are to be ended: those of the names, every live one, or the only one that is.
+
+    A name means a live run if one has it; what is named may have ended. Raises UsageError.
+    """
     if every:
         return [record for record in list_runs(runs) if record.state in LIVE]
-    found = [get_live_run(runs, name) for name in given] or [get_live_run(runs, None)]
+    found = [_live_first(runs, name) for name in given] or [get_live_run(runs, None)]
     return [*{record.run: record for record in found}.values()]
+
+
+def _live_first(runs: Path, name: str) -> RunRecord:
+    named = (record for record in list_runs(runs) if record.name == name and record.state in LIVE)
+    return next(named, None) or find_run(runs, name)

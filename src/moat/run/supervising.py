@@ -45,8 +45,7 @@ def _load() -> None:
 
 
 def _leave_the_command_line(channel: socket.socket) -> None:
-    """Own session, no terminal, no descriptor but the channel, no core dumps."""
-    os.setsid()
+    """No descriptor but the channel, no core dumps; its session is its own already."""
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     signal.set_wakeup_fd(-1)

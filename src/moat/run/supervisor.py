@@ -89,7 +89,7 @@ class Supervisor:
             stop=self._stop,
             said=self._said,
         )
-        self._executing = Executing(plan.run, plan.environment, self._directory.root)
+        self._executing: Executing
 
     async def run(self, channel: socket.socket) -> None:
         """Live through the run and tell its clients how it ended."""
@@ -153,6 +153,7 @@ class Supervisor:
             )
             # Before the first thread: making the listener takes a fork that enters namespaces.
             spec = box_spec(directory, plan, mounts, umask=self._umask, guards=made.guards)
+            self._executing = Executing(plan.run, spec.environment, directory.root)
             box = await stack.enter_async_context(boxed(choose_runtime(), spec))
             transcript = stack.enter_context(transcribed(directory, plan))
             self._box = box

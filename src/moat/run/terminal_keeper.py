@@ -45,7 +45,7 @@ def kept_terminal(descriptor: int) -> Iterator[TerminalKeeper]:
     child = os.fork()
     if child == 0:
         try:
-            os.close(writes)
+            _let_go_of_all(descriptor, reads)
             _keep(descriptor, before, reads)
         finally:
             os._exit(0)
@@ -57,6 +57,15 @@ def kept_terminal(descriptor: int) -> Iterator[TerminalKeeper]:
         keeper.leave()
         with contextlib.suppress(ChildProcessError):
             os.waitpid(child, 0)
+
+
+def _let_go_of_all(*kept: int) -> None:
+    """Hold nothing open that the client held: not the run's channel, and not our own pipe."""
+    last = 0
+    for descriptor in sorted(kept):
+        os.closerange(last, descriptor)
+        last = descriptor + 1
+    os.closerange(last, 1 << 16)
 
 
 def _keep(descriptor: int, before: list[int | list[bytes | int]], reads: int) -> None:

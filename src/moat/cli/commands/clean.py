@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from pathlib import Path
 
@@ -36,22 +38,33 @@ def main(arguments: list[str]) -> int:
         close_lost(home)
         clear_up(home)
         sweep(runs)
-    old = [record for record in list_runs(runs) if _is_old(record, age)]
-    freed = 0
-    for record in old:
+    count = freed = 0
+    for record in list_runs(runs):
+        if not _is_old(record, age):
+            continue
         directory = RunDirectory(runs, record.run)
-        freed += _size(directory.root)
+        size = _size(directory.root)
         if not args.dry_run:
-            directory.remove()
+            try:
+                directory.remove()
+            except FileNotFoundError:
+                continue  # somebody else has, meanwhile
+        count, freed = count + 1, freed + size
         print(record.run, flush=True)
-    say(f"{'would remove' if args.dry_run else 'removed'} {len(old)} runs, {bytes_text(freed)}")
+    say(f"{'would remove' if args.dry_run else 'removed'} {count} runs, {bytes_text(freed)}")
     return 0
 
 
 def _is_old(record: RunRecord, age: float) -> bool:
     ended = record.ended if record.ended is not None else record.created
-    return record.state not in LIVE and time.time() - ended >= age
+    # However the clock was set meanwhile: 0 is for all.
+    return record.state not in LIVE and (age == 0 or time.time() - ended >= age)
 
 
 def _size(directory: Path) -> int:
-    return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
+    size = 0
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            with contextlib.suppress(OSError):  # somebody else removes it, too
+                size += Path(folder, name).lstat().st_size
+    return size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import time
 from collections.abc import Iterable
@@ -55,8 +56,8 @@ class _Follower:
         self._sizes: dict[str, int] = {}
 
     def new(self) -> list[dict[str, Any]]:
-        """The events that have come, in the order of their times."""
-        found: list[dict[str, Any]] = []
+        """The events that have come, by their times; those of a run as they were written."""
+        found: list[list[dict[str, Any]]] = []
         for run in [self._only] if self._only is not None else self._every():
             file = RunDirectory(self._runs, run).events
             try:
@@ -66,9 +67,10 @@ class _Follower:
             if size != self._sizes.get(run):
                 self._sizes[run] = size
                 events = read_events(file)
-                found += events[self._read.get(run, 0) :]
+                found.append(events[self._read.get(run, 0) :])
                 self._read[run] = len(events)
-        return sorted(found, key=lambda event: event["time"])
+        # A clock may have been set back meanwhile: what came first stays first.
+        return [*heapq.merge(*found, key=lambda event: float(event["time"]))]
 
     def _every(self) -> list[str]:
         try:

@@ -7,7 +7,7 @@ from moat.cli.output import say, show_error
 from moat.cli.units import parse_duration
 from moat.errors import MoatError
 from moat.run.ending import end_run
-from moat.run.record import live_runs
+from moat.run.record import LIVE, wanted_runs
 
 _GRACE = 10.0
 
@@ -34,10 +34,13 @@ def main(arguments: list[str]) -> int:
 def end_runs(given: list[str], *, every: bool, grace: float) -> int:
     """End the runs that were named; the exit code: 1 if one of them did not end."""
     runs, code = find_home().runs, 0
-    records = live_runs(runs, given, every=every)
+    records = wanted_runs(runs, given, every=every)
     if not records:
         say("no run is live")
     for record in records:
+        if record.state not in LIVE:
+            say(f"run {record.run} has ended already ({record.state})")
+            continue
         try:
             end_run(runs, record.run, grace=grace)
             print(record.run, flush=True)
