@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from moat.errors import RecordError
+from moat.ledger import transcript
 from moat.ledger.transcript import CAST, LOG, TIMES, Transcript
 
 SIZE = (24, 80)
@@ -126,6 +127,7 @@ def test_no_text_breaks_the_lines(tmp_path: Path) -> None:
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
+from moat.ledger import transcript
 from moat.ledger.transcript import Transcript
 transcript = Transcript(Path(sys.argv[1]), terminal=(24, 80), title="x")
 for number in range(100):
@@ -157,3 +159,20 @@ def test_a_transcript_that_cannot_be_made_is_told(
     """No directory, no transcript, and no run without one."""
     with pytest.raises(RecordError, match="cannot be written"):
         Transcript(tmp_path / "none", terminal=terminal, title="x")
+
+
+@pytest.mark.parametrize("terminal", [None, (24, 80)])
+def test_it_is_full_at_some_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: tuple[int, int] | None
+) -> None:
+    """A program that prints without end does not fill the disk, and the end says so, once."""
+    monkeypatch.setattr(transcript, "MOST", 5000)
+    kept = transcript.Transcript(tmp_path, terminal=terminal)
+    for _ in range(100):
+        kept.write(b"x" * 1000)
+        kept.resize(30, 100)
+    kept.close()
+    (file,) = (file for file in tmp_path.iterdir() if file.name != transcript.TIMES)
+    content = file.read_bytes()
+    assert 4000 <= len(content) < 6000
+    assert 1 == content.count(b"it is full")

@@ -18,6 +18,9 @@ from moat.errors import RecordError
 
 CAST, LOG, TIMES = "transcript.cast", "transcript.log", "transcript.times"
 _SECONDS = 1.0  # between two lines of times
+# Bytes of a transcript: a program that prints without end fills no disk of the host's.
+MOST = 1 << 30
+_FULL = b"\r\n[moat: the transcript ends here: it is full]\r\n"
 
 
 class Transcript:
@@ -32,14 +35,18 @@ class Transcript:
         """
         self._writes: _Cast | _Log
         self._writes = _Log(root) if terminal is None else _Cast(root, terminal, title)
+        self._full = False
 
     def write(self, data: bytes, kind: str = "o") -> None:
-        """Append what was printed. Raises RecordError."""
-        self._writes.write(data, kind)
+        """Append what was printed, as long as there is room. Raises RecordError."""
+        if not self._full:
+            self._full = self._writes.length + len(data) > MOST
+            self._writes.write(_FULL if self._full else data, kind)
 
     def resize(self, rows: int, columns: int) -> None:
         """The terminal has another size from here on. Raises RecordError."""
-        self._writes.resize(rows, columns)
+        if not self._full:
+            self._writes.resize(rows, columns)
 
     def close(self) -> None:
         """Close the files. Raises RecordError."""
@@ -62,6 +69,10 @@ class _Cast:
         }
         if not self._file.length:
             self._file.write(json.dumps(header).encode() + b"\n")
+
+    @property
+    def length(self) -> int:
+        return self._file.length
 
     def write(self, data: bytes, kind: str) -> None:
         # A character may come in pieces; bytes that are none are shown as such.
@@ -90,6 +101,10 @@ class _Log:
         # A clock that does not jump, from the moment that the other one said.
         self._began = time.time() - time.monotonic()
         self._noted = -_SECONDS
+
+    @property
+    def length(self) -> int:
+        return self._file.length
 
     def write(self, data: bytes, _kind: str) -> None:
         now = time.monotonic()
