@@ -34,6 +34,7 @@ class SandboxExecuted:
         self._execution = execution
         self._ours = contextlib.ExitStack()
         self._main: int | None = None  # pidfd of the command
+        self._group = 0  # the command's process id
         self._told = {
             "pid": init,
             "command": execution.command,
@@ -75,7 +76,8 @@ class SandboxExecuted:
         async with asyncio.timeout(_START_TIMEOUT):
             said = (await read_to_end(self._says)).decode().strip()
         try:
-            self._main = os.pidfd_open(int(said))
+            self._group = int(said)
+            self._main = os.pidfd_open(self._group)
             self._ours.callback(os.close, self._main)
         except ProcessLookupError:
             pass  # it has ended already
@@ -89,10 +91,13 @@ class SandboxExecuted:
         return await asyncio.shield(self._exit)
 
     def signal(self, number: int) -> None:
-        """Send a signal to the command."""
+        """Send a signal to the command, and to what it has started and not sent away."""
+        if self._main is None:
+            return
         with contextlib.suppress(ProcessLookupError):
-            if self._main is not None:
-                signal.pidfd_send_signal(self._main, number)
+            # It leads a session of its own, and so a group of its number as long as it is there.
+            signal.pidfd_send_signal(self._main, 0)
+            os.killpg(self._group, number)
 
     def resize(self, rows: int, columns: int) -> None:
         """Change the size of the terminal; without one, nothing happens."""
@@ -108,10 +113,10 @@ class SandboxExecuted:
     async def destroy(self) -> None:
         """End it at once, and give back what it held."""
         self._tells.close()
-        for held in (self._main, self._pidfd):
-            if held is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(held, signal.SIGKILL)
+        self.signal(signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         await self._exit
+        self._main = None
         self.close_stdin()
         self._ours.close()

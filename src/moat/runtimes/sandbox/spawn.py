@@ -75,7 +75,8 @@ class Spawned:
                 (_SECCOMP, "seccomp", filter_program(os.uname().machine)),
                 (_START, "start", box_start(spec)),
             ):
-                given.append((memory_file(name, content), number))
+                # By this name it is found, should it outlive us.
+                given.append((memory_file(f"{spec.run}-{name}", content), number))
                 theirs.callback(os.close, given[-1][0])
             actions = self._stdio(spec, theirs)
             for source, target in given:
