@@ -13,12 +13,13 @@ import sys
 
 
 class Early:
-    """Our side of it: a channel to the supervisor that is to be."""
+    """Our side of it: a channel to the supervisor that is to be, and its process id."""
 
-    __slots__ = ("channel",)
+    __slots__ = ("channel", "pid")
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, pid: int) -> None:
         self.channel = channel
+        self.pid = pid
 
 
 def fork_supervisor() -> Early:
@@ -29,7 +30,8 @@ def fork_supervisor() -> Early:
     # A key that is pressed now is for the command line, and it tells the run.
     keys = {signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, keys)
-    if os.fork() == 0:
+    pid = os.fork()
+    if pid == 0:
         try:
             os.setsid()
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -41,4 +43,4 @@ def fork_supervisor() -> Early:
             os._exit(1)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
-    return Early(ours)
+    return Early(ours, pid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from functools import partial
 
@@ -22,7 +23,11 @@ def launch(early: Early, plan: Plan, home: Home, part: Part) -> Ended:
         # Loaded while the supervisor does its work.
         from moat.run.attach import attach
 
-        return attach(early.channel, part, unblock=signals, store=partial(allow_always, home))
+        ended = attach(early.channel, part, unblock=signals, store=partial(allow_always, home))
+        early.channel.close()
+        if ended.left is None:
+            os.waitpid(early.pid, 0)  # what it holds, such as connections, is gone with it
+        return ended
     finally:
         early.channel.close()
         # All that is left is to say how it ended.

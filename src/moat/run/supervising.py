@@ -32,8 +32,9 @@ def supervise(channel: socket.socket) -> NoReturn:
         _load()
         if (received := receive(channel)) is not None:
             plan, home = received
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(Supervisor(plan, home, umask=umask).run(channel))
+            # It is not closed: that would wait for threads whose work nobody wants any more.
+            runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+            runner.run(Supervisor(plan, home, umask=umask).run(channel))
     finally:
         _end_what_is_left()
         os._exit(0)
