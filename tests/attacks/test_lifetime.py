@@ -16,6 +16,7 @@ import pytest
 
 from support.cli import REAL_KEY, Cli
 from support.processes import children, descendants, is_alive, processes_with, wait_gone, wait_until
+from support.runs import supervisors_of
 from support.users import User
 
 pytestmark = pytest.mark.attack
@@ -34,8 +35,11 @@ import sys
 import moat.runtimes.sandbox.argv as argv
 whole = argv._isolation
 argv._isolation = lambda descriptors: [o for o in whole(descriptors) if o != {option!r}]
-import moat.run.supervisor as supervisor
-supervisor._end_what_is_left = lambda: None  # the second net below the same fall
+import moat.run.supervising as supervising
+import moat.runtimes.sandbox.cgroup as cgroup
+# The second and the third net below the same fall.
+supervising._end_what_is_left = lambda: None
+cgroup._kill_all = lambda door, *, until: None
 from moat.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -82,6 +86,10 @@ def stamping(cli: Cli, *, script: str = STAMP, command: list[str] | None = None)
         with cli.started(*arguments, command=start) as client:
             yield Run(cli, client, token)
     finally:
+        # The command line is gone by now, and a run does not end with it.
+        for supervisor in supervisors_of(cli):
+            with suppress(ProcessLookupError):
+                os.kill(supervisor, signal.SIGKILL)
         for pid in processes_with(token):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -151,18 +159,40 @@ def test_that_is_because_the_box_dies_with_its_parent(user_cli: Cli) -> None:
         assert processes_with(run.token)
 
 
-def test_a_killed_client_ends_the_run(user_cli: Cli) -> None:
-    """kill -9 of the command line: the run is asked to end, then ended, and the record is whole."""
-    with stamping(user_cli, script=STAMP.replace("HUP ", "")) as run:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+def test_a_run_outlives_its_client(user_cli: Cli, number: signal.Signals) -> None:
+    """kill -9 or SIGHUP of the command line: the command works on, and nothing tells it to end."""
+    with stamping(user_cli, script=STAMP.replace("HUP INT TERM", "")) as run:
         run.wait_running()
+        supervisor = run.supervisor
+        run.client.send_signal(number)
+        run.client.communicate(timeout=20)
+        went = time.time()
+
+        wait_until(lambda: run.last_stamp() > went + 1, what="the command works on")
+        assert is_alive(supervisor)
+        assert ("running", None) == state_of(run)
+
+        done = user_cli.run("stop", timeout=30)
+        assert (0, "") == (done.returncode, done.stderr)
+        assert [] == processes_with(run.token)
+        assert not is_alive(supervisor)
+        assert ("stopped", 128 + signal.SIGTERM) == state_of(run)
+
+
+def test_a_run_that_was_left_ends_with_its_supervisor(user_cli: Cli) -> None:
+    """With nobody there to look, a supervisor that dies takes the box along all the same."""
+    with stamping(user_cli) as run:
+        run.wait_running()
+        supervisor = run.supervisor
         run.client.kill()
-        run.client.wait()
-        wait_gone(run.token, seconds=3)
-        wait_until(lambda: state_of(run)[0] == "stopped", what="the record is written")
-        assert ("stopped", 128 + signal.SIGHUP) == state_of(run)
+        run.client.communicate(timeout=20)
+        os.kill(supervisor, signal.SIGKILL)
+        wait_gone(run.token, seconds=SOON)
+        assert ("lost", None) == state_of(run)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_run(user_cli: Cli, number: signal.Signals) -> None:
     """A signal is passed on, and the exit code says which it was."""
     with stamping(user_cli, script='touch "stamps-$1"; exec sleep 300') as run:

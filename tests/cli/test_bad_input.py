@@ -700,20 +700,46 @@ def test_ctrl_c_again_ends_what_does_not_listen(
     assert time.monotonic() - began < 4
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_a_client_that_is_ended_ends_its_run(
-    cli: Cli, started: Callable[..., subprocess.Popen[str]], number: signal.Signals
+def test_a_client_that_is_asked_to_end_ends_its_run(
+    cli: Cli, started: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    """However the command line goes, the box goes with it."""
+    """SIGTERM is passed on, and the box goes."""
     token = f"30.{uuid.uuid4().int}"
     process = started("run", "--", "sleep", token)
     wait_until(lambda: [run["state"] for run in cli.json("list")] == ["running"])
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+    assert (128 + signal.SIGTERM, "") == (process.returncode, err)
+    assert [] == processes(token)
+    assert [("stopped", 128 + signal.SIGTERM)] == [
+        (run["state"], run["exit_code"]) for run in cli.json("list")
+    ]
+    assert [] == list(cli.home.glob("runs/*/stage"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])
+def test_a_run_outlives_its_client(
+    cli: Cli, started: Callable[..., subprocess.Popen[str]], number: signal.Signals
+) -> None:
+    """However the command line goes, the run goes on until it is stopped, and is whole then."""
+    token = f"300.{uuid.uuid4().int}"
+    process = started("run", "--", "sleep", token)
+    wait_until(lambda: [run["state"] for run in cli.json("list")] == ["running"])
+    (run,) = (item["run"] for item in cli.json("list"))
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
-    assert "" == err
-    assert (-9 if number == signal.SIGKILL else 128 + number) == process.returncode
-    wait_until(lambda: not processes(token))
-    wait_until(lambda: [run["state"] for run in cli.json("list")] == ["stopped"])
+    if number == signal.SIGHUP:
+        left = f"run {run} goes on: the terminal is gone; to come back: moat attach {run}\n"
+        assert (128 + number, left) == (process.returncode, err)
+    else:
+        assert (-number, "") == (process.returncode, err)
+    assert not cli.json("status", run)["live"]["attached"]
+    assert "running" == cli.json("status", run)["state"]
+    assert processes(token)
+    done = cli.run("stop", run)
+    assert (0, f"{run}\n", "") == (done.returncode, done.stdout, done.stderr)
+    assert [] == processes(token)
+    assert ["stopped"] == [item["state"] for item in cli.json("list")]
     assert [] == list(cli.home.glob("runs/*/stage"))
 
 

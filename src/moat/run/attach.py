@@ -232,6 +232,8 @@ class _Client:
         Where nobody reads, the box is told, and the command's next write fails: what becomes
         of it is its own affair, as in any pipe.
         """
+        if self._part.leaves:
+            return  # it is kept with the run, and not what whoever started it wants to read
         descriptor = _OUTPUTS[kind]
         view = memoryview(data)
         while view and descriptor not in self._broken:

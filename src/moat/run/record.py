@@ -360,10 +360,5 @@ def wanted_runs(runs: Path, given: Iterable[str], *, every: bool) -> list[RunRec
     """
     if every:
         return [record for record in list_runs(runs) if record.state in LIVE]
-    found = [_live_first(runs, name) for name in given] or [get_live_run(runs, None)]
+    found = [find_run(runs, name) for name in given] or [get_live_run(runs, None)]
     return [*{record.run: record for record in found}.values()]
-
-
-def _live_first(runs: Path, name: str) -> RunRecord:
-    named = (record for record in list_runs(runs) if record.name == name and record.state in LIVE)
-    return next(named, None) or find_run(runs, name)
