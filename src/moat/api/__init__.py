@@ -16,22 +16,10 @@
 Everything raises `MoatError`, which says what happened, and in `hint` what to do about it.
 """
 
+from moat.api.events import Ended, Event, Output, Question, Skipped, Started, Withdrawn
+from moat.api.live import Run
 from moat.api.plans import plan
-from moat.api.runs import (
-    Ended,
-    Event,
-    Output,
-    Question,
-    Run,
-    Started,
-    attach,
-    find,
-    kill,
-    receipt,
-    runs,
-    start,
-    stop,
-)
+from moat.api.runs import attach, find, kill, receipt, runs, start, stop
 from moat.errors import MoatError
 from moat.run.plan import Plan
 from moat.run.receipt import Receipt
@@ -47,7 +35,9 @@ __all__ = [
     "Receipt",
     "Run",
     "RunRecord",
+    "Skipped",
     "Started",
+    "Withdrawn",
     "attach",
     "find",
     "kill",

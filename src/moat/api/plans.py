@@ -11,6 +11,7 @@ from moat.config.network import NetworkPolicy
 from moat.config.paths import Home, ensure_home, moat_home
 from moat.config.settings import load_settings
 from moat.core.ids import new_run_id
+from moat.core.limits import OPTIONS
 from moat.errors import UsageError
 from moat.planning.asked import Asked
 from moat.planning.context import Context, tell_nobody
@@ -52,6 +53,11 @@ def plan(
         raise UsageError("either a command or an agent is run", hint="give one of the two")
     if agent is not None and prompt is None and terminal is None:
         raise UsageError("an agent without a terminal needs a prompt", hint="give a prompt")
+    limits = dict(limits or {})
+    if unknown := [word for word in limits if word not in OPTIONS]:
+        raise UsageError(
+            f"there is no limit {unknown[0]!r}", hint=f"there are {', '.join(OPTIONS)}"
+        )
     place = find_home(home)
     ensure_home(place)
     asked = Asked(
@@ -65,7 +71,7 @@ def plan(
         policy=policy,
         env=tuple(f"{key}={value}" for key, value in (env or {}).items()),
         mounts=tuple(mounts),
-        limits=dict(limits or {}),
+        limits=limits,
         allow_write=tuple(allow_write),
         worktree=worktree,
         name=name,

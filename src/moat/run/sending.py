@@ -27,8 +27,13 @@ def receive(channel: socket.socket) -> tuple[Plan, Home] | None:
 
 def send(channel: socket.socket, plan: Plan, home: Home) -> None:
     """Give a supervisor its plan. Raises OSError."""
+    channel.sendall(packed(plan, home))
+
+
+def packed(plan: Plan, home: Home) -> bytes:
+    """A plan as it goes over the channel."""
     content = pickle.dumps((plan, home))
-    channel.sendall(_LENGTH.pack(len(content)) + content)
+    return _LENGTH.pack(len(content)) + content
 
 
 def _exactly(channel: socket.socket, count: int) -> bytes | None:
