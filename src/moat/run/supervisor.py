@@ -21,6 +21,7 @@ from moat import log
 from moat.config.paths import Home
 from moat.core.limits import OPTIONS, Exceeded, exceeded
 from moat.errors import Interrupted, MoatError, system_error
+from moat.ledger.transcript import Transcript
 from moat.proxy.descriptors import raise_descriptor_limit
 from moat.proxy.memory import settle_memory
 from moat.run import control
@@ -156,28 +157,34 @@ class Supervisor:
             self._executing = Executing(plan.run, spec.environment, directory.root)
             box = await stack.enter_async_context(boxed(choose_runtime(), spec))
             transcript = stack.enter_context(transcribed(directory, plan))
-            self._box = box
-            box.open_gate()
             accounting.begin()
-            watching = asyncio.create_task(self._watch_limits(box))
-            serving = asyncio.create_task(self._serve_network(box, grants, keeper))
-            program = asyncio.create_task(
-                self._program.run(box, transcript, clear=self._clear, gone=self._stop_serving)
-            )
-            try:
-                await asyncio.wait({program, serving}, return_when=asyncio.FIRST_COMPLETED)
-                if serving.done():
-                    serving.result()  # it ends before the program only by an error
-                code = await program
-                self._exceeded = self._exceeded or box.exceeded
-            finally:
-                await _cancelled(watching, program)
-                self._end(keeper)
-                await _ended(serving)
-            keeper.exit_code = keeper.exit_code or code
-            if self._exceeded is not None:
-                raise LimitExceeded(self._exceeded, keeper.exit_code)
-            return keeper.exit_code
+            return await self._live_in(box, transcript, grants, keeper)
+
+    async def _live_in(
+        self, box: Box, transcript: Transcript, grants: OpenedGrants, keeper: Keeper
+    ) -> int:
+        """Let the command go, and see it to its end; its exit code."""
+        self._box = box
+        box.open_gate()
+        watching = asyncio.create_task(self._watch_limits(box))
+        serving = asyncio.create_task(self._serve_network(box, grants, keeper))
+        program = asyncio.create_task(
+            self._program.run(box, transcript, clear=self._clear, gone=self._stop_serving)
+        )
+        try:
+            await asyncio.wait({program, serving}, return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                serving.result()  # it ends before the program only by an error
+            code = await program
+            self._exceeded = self._exceeded or box.exceeded
+        finally:
+            await _cancelled(watching, program)
+            self._end(keeper)
+            await _ended(serving)
+        keeper.exit_code = keeper.exit_code or code
+        if self._exceeded is not None:
+            raise LimitExceeded(self._exceeded, keeper.exit_code)
+        return keeper.exit_code
 
     async def _serve_network(self, box: Box, grants: OpenedGrants, keeper: Keeper) -> None:
         """Serve the network of the box from when it is wanted, until this is cancelled."""
