@@ -16,15 +16,8 @@ from typing import get_args
 import pytest
 
 from moat.errors import UnsafeFile, UsageError
-from moat.run.record import (
-    LIVE,
-    RunDirectory,
-    RunRecord,
-    State,
-    find_run,
-    get_live_run,
-    list_runs,
-)
+from moat.run.finding import find_run, get_live_run, list_runs
+from moat.run.record import LIVE, RunDirectory, RunRecord, State
 
 RUN = "dc1eh6tndp"
 RECORD = RunRecord(

@@ -16,8 +16,9 @@ from moat.config.paths import Home
 from moat.errors import MoatError
 from moat.run import control
 from moat.run.ending import end_run
+from moat.run.finding import find_run
 from moat.run.receipt import Receipt, receipt_of
-from moat.run.record import RunDirectory, RunRecord, find_run
+from moat.run.record import RunDirectory, RunRecord
 
 GRACE = 5.0
 # Seconds a run that is to end may take until it has begun.

@@ -13,12 +13,13 @@ from moat.api.live import GRACE, Run
 from moat.api.plans import find_home
 from moat.config.paths import Home
 from moat.run.ending import end_run
+from moat.run.finding import find_run, get_live_run, list_runs
 from moat.run.grants import open_grants
 from moat.run.joining import join
 from moat.run.lost import close_lost
 from moat.run.plan import Plan
 from moat.run.receipt import Receipt, receipt_of
-from moat.run.record import RunDirectory, RunRecord, find_run, get_live_run, list_runs
+from moat.run.record import RunDirectory, RunRecord
 from moat.run.sending import packed
 from moat.run.spawned import spawn_supervisor
 from moat.tools.catalogue import get_tool

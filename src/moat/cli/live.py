@@ -14,7 +14,8 @@ from moat.core.hosts import HostPattern
 from moat.errors import MoatError, UsageError
 from moat.planning.context import Context
 from moat.run.command_socket import tell
-from moat.run.record import LIVE, RunDirectory, RunRecord, get_live_run, list_runs
+from moat.run.finding import get_live_run, list_runs
+from moat.run.record import LIVE, RunDirectory, RunRecord
 
 if TYPE_CHECKING:
     from moat.run.deciding import Extent

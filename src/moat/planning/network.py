@@ -88,8 +88,8 @@ def _tell_what_opens(context: Context, allow: Iterable[str]) -> None:
 
 def find_groups(home: Home, settings: Settings, workspace: Path | None) -> Groups:
     """The groups of hosts there are; no program is asked that a run could have changed."""
+    from moat.run.finding import list_runs
     from moat.run.groups import Groups  # here, as most runs name no group
-    from moat.run.record import list_runs
 
     changeable = {Path(run.workspace) for run in list_runs(home.runs) if run.workspace}
     if workspace is not None:

@@ -9,8 +9,9 @@ from moat.config.project import ProjectMount
 from moat.core.ids import is_run_id
 from moat.core.limits import OPTIONS, Said, parse_limit
 from moat.errors import UsageError
+from moat.run.finding import list_runs
 from moat.run.mounts import parse_mount, resolve_mounts
-from moat.run.record import LIVE, list_runs
+from moat.run.record import LIVE
 from moat.run.workspace import Guarded
 from moat.runtimes.interface import Mount
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from moat.config.paths import Home
 from moat.core.ids import is_run_id
-from moat.run.record import NEW, OLD, RunDirectory, RunRecord, list_runs, live_signs
+from moat.run.finding import list_runs, live_signs
+from moat.run.record import NEW, OLD, RunDirectory, RunRecord
 
 # Seconds after which a directory that never became a run's is nobody's.
 _ABANDONED = 60.0

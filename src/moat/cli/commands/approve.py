@@ -16,8 +16,9 @@ from moat.core.hosts import HostPattern
 from moat.errors import MoatError, UsageError
 from moat.planning.context import Context
 from moat.run.command_socket import tell
+from moat.run.finding import get_live_run
 from moat.run.question import LATER, PROMPT, Answer, Asked, find_answer, question_lines
-from moat.run.record import RunDirectory, get_live_run
+from moat.run.record import RunDirectory
 
 EPILOG = """\
 examples:

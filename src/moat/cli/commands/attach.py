@@ -10,10 +10,11 @@ from moat.cli.start import show_receipt
 from moat.cli.terminal import at_a_terminal
 from moat.errors import UsageError
 from moat.run.attach import attach
+from moat.run.finding import get_live_run
 from moat.run.joining import join
 from moat.run.launch import allow_always
 from moat.run.part import Part
-from moat.run.record import RunDirectory, get_live_run
+from moat.run.record import RunDirectory
 
 EPILOG = """\
 To leave it again, and let it go on: ctrl-/ d. Who drove the run until then has left it.

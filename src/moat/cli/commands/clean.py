@@ -10,8 +10,9 @@ from pathlib import Path
 from moat.cli.options import Parser, find_home
 from moat.cli.output import say
 from moat.cli.units import bytes_text, parse_duration
+from moat.run.finding import list_runs
 from moat.run.lost import clear_up, close_lost, sweep
-from moat.run.record import LIVE, RunDirectory, RunRecord, list_runs
+from moat.run.record import LIVE, RunDirectory, RunRecord
 
 _OLDER_THAN = "7d"
 

@@ -13,7 +13,8 @@ from moat.cli.options import Parser, add_json, find_home
 from moat.cli.output import show_lines
 from moat.core.ids import is_run_id
 from moat.ledger.events import read_events
-from moat.run.record import LIVE, RunDirectory, find_run
+from moat.run.finding import find_run
+from moat.run.record import LIVE, RunDirectory
 
 # Seconds between two looks.
 _LOOK = 0.2

@@ -12,10 +12,11 @@ from moat.cli.output import say, show_error
 from moat.cli.terminal import at_a_terminal
 from moat.errors import UsageError
 from moat.run.attach import attach
+from moat.run.finding import get_live_run
 from moat.run.joining import join
 from moat.run.launch import allow_always
 from moat.run.part import Part
-from moat.run.record import RunDirectory, get_live_run
+from moat.run.record import RunDirectory
 
 EPILOG = """\
 examples:

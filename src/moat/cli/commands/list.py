@@ -7,7 +7,8 @@ import time
 
 from moat.cli.options import Parser, add_json, find_home
 from moat.cli.output import say, show_json, show_table
-from moat.run.record import LIVE, RunRecord, list_runs
+from moat.run.finding import list_runs
+from moat.run.record import LIVE, RunRecord
 
 _SHOWN = 20
 _WIDTH = 48  # of a workspace, and of a command
@@ -16,7 +17,12 @@ _WIDTH = 48  # of a workspace, and of a command
 def main(arguments: list[str]) -> int:
     """List them."""
     parser = Parser("list", "List runs, the newest first.")
-    parser.add_argument("-a", "--all", action="store_true", help=f"all, and not only the last {_SHOWN} and what is live")
+    parser.add_argument(
+        "-a",
+        "--all",
+        action="store_true",
+        help=f"all, and not only the last {_SHOWN} and what is live",
+    )
     add_json(parser)
     args = parser.parse_args(arguments)
     records = list_runs(find_home().runs)

@@ -14,7 +14,8 @@ from moat.cli.tamed import Plain, Tamer
 from moat.cli.units import parse_duration
 from moat.errors import UsageError
 from moat.ledger.transcript_read import CastReading, LogReading, open_transcript
-from moat.run.record import LIVE, RunDirectory, find_run
+from moat.run.finding import find_run
+from moat.run.record import LIVE, RunDirectory
 
 _LOOK = 0.1  # seconds between two looks at what is new
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from moat.cli.options import Parser, add_json, add_run_argument, find_home
 from moat.cli.output import show_json, show_lines
 from moat.cli.receipt import as_data, lines_of
+from moat.run.finding import find_run
 from moat.run.receipt import receipt_of
-from moat.run.record import RunDirectory, find_run
+from moat.run.record import RunDirectory
 
 
 def main(arguments: list[str]) -> int:

@@ -16,7 +16,8 @@ from moat.cli.options import Parser, find_home
 from moat.cli.output import say
 from moat.errors import MoatError, UsageError
 from moat.ledger.transcript_read import CastReading, Event, LogReading, open_transcript
-from moat.run.record import RunDirectory, find_run
+from moat.run.finding import find_run
+from moat.run.record import RunDirectory
 from moat.terminal.filter import Filter
 from moat.terminal.modes import Modes
 

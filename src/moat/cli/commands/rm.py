@@ -7,8 +7,9 @@ import contextlib
 from moat.cli.options import Parser, find_home
 from moat.errors import UsageError
 from moat.run.ending import end_run
+from moat.run.finding import find_run
 from moat.run.lost import clear_up
-from moat.run.record import LIVE, RunDirectory, find_run
+from moat.run.record import LIVE, RunDirectory
 
 
 def main(arguments: list[str]) -> int:

@@ -13,8 +13,9 @@ from moat.cli.output import show_json, show_lines
 from moat.cli.units import seconds_text, time_text
 from moat.errors import MoatError
 from moat.run.command_socket import tell
+from moat.run.finding import find_run
 from moat.run.receipt import Receipt, receipt_of
-from moat.run.record import LIVE, RunDirectory, find_run
+from moat.run.record import LIVE, RunDirectory
 
 # Seconds that a run which does not answer is waited for: what is written down stands without it.
 _PATIENCE = 2.0

@@ -7,7 +7,8 @@ from moat.cli.output import say, show_error
 from moat.cli.units import parse_duration
 from moat.errors import MoatError
 from moat.run.ending import end_run
-from moat.run.record import LIVE, wanted_runs
+from moat.run.finding import wanted_runs
+from moat.run.record import LIVE
 
 _GRACE = 10.0
 

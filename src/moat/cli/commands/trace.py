@@ -8,7 +8,8 @@ from typing import Any
 from moat.cli.options import Parser, add_json, find_home
 from moat.cli.output import say, show_json, show_table
 from moat.ledger.trace import read_trace
-from moat.run.record import RunDirectory, find_run
+from moat.run.finding import find_run
+from moat.run.record import RunDirectory
 
 _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from moat.cli.options import Parser, add_run_argument, find_home
 from moat.errors import MoatError
-from moat.run.record import RunDirectory, find_run
+from moat.run.finding import find_run
+from moat.run.record import RunDirectory
 
 
 def main(arguments: list[str]) -> int:

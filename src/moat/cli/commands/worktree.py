@@ -7,7 +7,8 @@ import os
 from moat.cli.options import Parser, add_json, find_home
 from moat.cli.output import say, show_error, show_json, show_table
 from moat.errors import MoatError, UsageError
-from moat.run.record import LIVE, list_runs
+from moat.run.finding import list_runs
+from moat.run.record import LIVE
 from moat.workspace.git import HostGit
 from moat.workspace.worktrees import Worktree, list_worktrees, remove_worktree, state_of
 
