@@ -254,6 +254,9 @@ def test_a_live_run_is_found_where_there_is_one(runs: Path) -> None:
         UsageError, match=r"2 runs are live: dc1eh6tndp \(fix\), dc2a|dc2a"
     ) as caught:
         get_live_run(runs, None)
+    assert "say which: dc" in str(caught.value.hint)
+    with pytest.raises(UsageError) as caught:
+        get_live_run(runs, None, option="--run ")
     assert "say which: --run dc" in str(caught.value.hint)
     for given in ("dc1eh6tndp", "dc1eh", "fix"):
         assert "dc1eh6tndp" == get_live_run(runs, given).run
