@@ -54,7 +54,7 @@ def test_help_lists_every_command(cli: Cli, asking: list[str]) -> None:
     done = cli.run(*asking)
     assert (0, "") == (done.returncode, done.stderr)
     for command, text in COMMANDS.items():
-        assert f"  {command:<9} {text}\n" in done.stdout
+        assert f"  {command:<10} {text}\n" in done.stdout
 
 
 def test_nothing_typed_is_answered_with_help(cli: Cli) -> None:
@@ -210,7 +210,9 @@ def test_stdout_is_data(cli: Cli) -> None:
 
 _TYPED = re.compile(r"\bmoat ([a-z]+)((?: (?:--?[a-z-]+|[A-Z0-9a-z]+))*)")
 # Where a sentence speaks of Moat in small letters.
-_PROSE = ("moat as an ordinary user", "moat is installing")
+_PROSE = (
+    "moat as an ordinary user", "moat control groups", "moat import", "moat is installing",
+)  # fmt: skip
 
 
 def told_to_type() -> Iterator[tuple[str, str]]:

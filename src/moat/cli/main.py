@@ -10,7 +10,6 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
 
 # The words a person types, with one line each; the module is `moat.cli.commands.NAME`. Those of
 # agents are their providers' (`all_commands`).
@@ -39,6 +38,7 @@ COMMANDS = {
     "worktree": "list or remove what --worktree made",
     "policy": "show the groups of hosts that rules can name",
     "doctor": "check that this machine is ready",
+    "completion": "have a shell complete what is typed",
     "version": "show versions",
 }
 
@@ -134,7 +134,7 @@ def all_commands() -> dict[str, str]:
     return {name: line for name, (line, _) in AGENT_COMMANDS.items()} | COMMANDS
 
 
-def _early(arguments: list[str]) -> tuple[Any, ...]:
+def _early(arguments: list[str]) -> tuple[object, ...]:
     """The process of a supervisor, where the arguments do not say that there will be no run."""
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments
     if {"-h", "--help", "--dry-run"}.intersection(own):
@@ -163,7 +163,7 @@ def _help() -> str:
         "",
         "usage: moat COMMAND [OPTIONS]",
         "",
-        *(f"  {name:<9} {text}" for name, text in all_commands().items()),
+        *(f"  {name:<10} {text}" for name, text in all_commands().items()),
         "",
         "moat COMMAND --help says more. Moat's files are in $MOAT_HOME, or ~/.moat.",
     ]
