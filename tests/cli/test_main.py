@@ -211,7 +211,7 @@ def test_stdout_is_data(cli: Cli) -> None:
 _TYPED = re.compile(r"\bmoat ([a-z]+)((?: (?:--?[a-z-]+|[A-Z0-9a-z]+))*)")
 # Where a sentence speaks of Moat in small letters.
 _PROSE = (
-    "moat as an ordinary user", "moat control groups", "moat import", "moat is installing",
+    "moat as an ordinary user", "moat import", "moat is installing", "moat where",
 )  # fmt: skip
 
 
