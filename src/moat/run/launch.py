@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from functools import partial
@@ -18,7 +19,8 @@ def launch(early: Early, plan: Plan, home: Home, part: Part) -> Ended:
     # From here to the client's own handlers, a Ctrl-C waits: it is delivered to the run.
     signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    send(early.channel, plan, home)
+    with contextlib.suppress(ConnectionError):  # it has died, which is heard below
+        send(early.channel, plan, home)
     try:
         # Loaded while the supervisor does its work.
         from moat.run.attach import attach

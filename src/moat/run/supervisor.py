@@ -31,6 +31,7 @@ from moat.run.channel import Client
 from moat.run.executing import Executing
 from moat.run.grants import OpenedGrants, open_grants
 from moat.run.guarding import guarded
+from moat.run.late import load_late
 from moat.run.plan import Plan
 from moat.run.program import Program, Terminal
 from moat.run.record import RunDirectory
@@ -57,6 +58,8 @@ GRACE = 5.0
 OUT_OF_TIME = 124
 # Seconds in which a command may end without its network having been loaded.
 _MOMENT = 0.03
+# Seconds after which a run is no short one.
+_SETTLED = 1.0
 _INTERNAL = "Moat failed where it should not have"
 
 
@@ -205,7 +208,9 @@ class Supervisor:
             settle_memory()
             raise_descriptor_limit()
             self._program.audience.tell(control.message(control.STARTED, run=self._plan.run))
-            await asyncio.get_running_loop().create_future()
+            await asyncio.sleep(_SETTLED)
+            await loop.run_in_executor(None, load_late)
+            await loop.create_future()
 
     async def _stop_serving(self) -> None:
         """Who has left the box with a descriptor of it is served no longer."""

@@ -71,10 +71,16 @@ class SandboxExecuted:
 
     async def start(self) -> None:
         """Have it enter, and run the command. Raises RuntimeUnavailable."""
-        self._tells.sendall(json.dumps(self._told).encode())
+        with contextlib.suppress(BrokenPipeError):  # it has ended; what it said is read below
+            self._tells.sendall(json.dumps(self._told).encode())
         self._tells.close()
-        async with asyncio.timeout(_START_TIMEOUT):
-            said = (await read_to_end(self._says)).decode().strip()
+        try:
+            async with asyncio.timeout(_START_TIMEOUT):
+                said = (await read_to_end(self._says)).decode().strip()
+        except TimeoutError:
+            raise RuntimeUnavailable(
+                f"the command did not start within {_START_TIMEOUT:.0f} s", hint="run: moat list"
+            ) from None
         try:
             self._group = int(said)
             self._main = os.pidfd_open(self._group)

@@ -125,6 +125,12 @@ class SandboxBox:
             # Moving a process to a group waits for all processors of the machine.
             await asyncio.to_thread(self._limited.admit, executed.pid)
             await executed.start()
+        except ProcessLookupError:
+            await executed.destroy()
+            raise RuntimeUnavailable(
+                "what starts a command in the box ended at once",
+                hint="was Moat replaced since the run began? start the run anew",
+            ) from None
         except BaseException:
             await executed.destroy()
             raise
