@@ -10,7 +10,7 @@ import pytest
 from moat.config.network import NetworkRule
 from moat.config.nodes import MapNode
 from moat.config.schema import documented_keys
-from moat.config.settings import Network, Settings, Upstream
+from moat.config.settings import Network, Settings, TerminalSettings, Upstream
 from moat.config.settings_schema import SETTINGS
 from moat.config.yaml import read_yaml
 from moat.errors import ConfigError
@@ -66,6 +66,7 @@ def test_the_example_is_accepted_and_uses_every_key(
             ("files", 4096),
         ),
         guard=(".vscode/tasks.json",),
+        terminal=TerminalSettings("ctrl-] d"),
     )
     assert expected == SETTINGS.read(node)
     assert isinstance(node, MapNode)
