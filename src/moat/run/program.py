@@ -217,7 +217,7 @@ class Program:
 
     def end_input(self) -> None:
         """Let the program see the end of its input; a terminal has none."""
-        if not self._input_ended:
+        if self._make_terminal is None and not self._input_ended:
             self._input_ended = True
             self._stdin.put_nowait(None)
 

@@ -18,6 +18,7 @@ _SEQUENCE = re.compile(
     rb"|\x1b\[>4(?:;(?P<keys>[0-9]{0,5}))?m"
     rb"|\x1b\[(?P<shape>[0-9]{0,5}) q"
     rb"|\x1b\[(?P<region>[0-9]{0,5};[0-9]{0,5})?r"
+    rb"|\x1b(?P<keypad>[=>])"
     rb"|(?P<reset>\x1bc|\x1b\[!p)"
 )
 # The beginning of a sequence, cut off where the bytes end.
@@ -41,7 +42,7 @@ class Modes:
         self._changed: dict[int, None] = {}
         self._pushed = {False: 0, True: 0}  # each screen has keyboards of its own
         self._flags = {False: False, True: False}
-        self._keys = self._shape = self._region = self._inserts = False
+        self._keys = self._shape = self._region = self._inserts = self._keypad = False
 
     def feed(self, data: bytes) -> None:
         """These bytes are written next."""
@@ -67,6 +68,8 @@ class Modes:
                 self._flags[other] = True
             case "inserts":
                 self._inserts = match["inserts"] == b"h"
+            case "keypad":
+                self._keypad = match["keypad"] == b"="
             case "shape":
                 self._shape = match["shape"] not in (b"", b"0")
             case "region":
@@ -111,6 +114,8 @@ class Modes:
             parts.append(b"\x1b[r")
         if self._inserts:
             parts.append(b"\x1b[4l")
+        if self._keypad:
+            parts.append(b"\x1b>")
         for mode in sorted(self._changed, key=lambda mode: (mode in _SCREENS, mode)):
             parts.append(b"\x1b[?%d%s" % (mode, b"h" if mode in _ON_BY_DEFAULT else b"l"))
         parts.append(self._keyboards(other=False))
