@@ -63,7 +63,8 @@ def _let_go_of_all(*kept: int) -> None:
     """Hold nothing open that the client held: not the run's channel, and not our own pipe."""
     last = 0
     for descriptor in sorted(kept):
-        os.closerange(last, descriptor)
+        if last < descriptor:  # an empty range is taken for an endless one
+            os.closerange(last, descriptor)
         last = descriptor + 1
     os.closerange(last, 1 << 16)
 
