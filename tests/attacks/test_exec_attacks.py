@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from moat.runtimes.sandbox.execute import ENTER
-from support.cli import Cli
+from support.cli import REAL_KEY, Cli
 from support.processes import wait_until
 
 pytestmark = pytest.mark.attack
@@ -163,3 +163,21 @@ def test_nothing_looks_into_who_enters(user_cli: Cli, guarded: bool) -> None:
     seen = (user_cli.workspace / "seen").read_text()
     assert "mem sleep" in seen
     assert guarded == ("python" not in seen), seen
+
+
+def test_no_secret_enters_by_a_further_command(cli: Cli) -> None:
+    """A key that the person types is refused before anything is started or written down."""
+    cli.grant_unasked()
+    done = cli.run("run", "-d", "--grant", "openai", "--", "sleep", "60")
+    assert 0 == done.returncode, done.stderr
+    run = done.stdout.strip()
+    try:
+        refused = cli.run("exec", run, "--", "echo", f"Bearer {REAL_KEY}")
+        assert 1 == refused.returncode
+        assert "the secret of grant openai itself stands in the command" in refused.stderr
+        assert "ok\n" == cli.run("exec", run, "--", "echo", "ok").stdout
+    finally:
+        cli.run("kill", run)
+    written = [file for file in (cli.home / "runs").rglob("*") if file.is_file()]
+    assert written
+    assert not [file for file in written if REAL_KEY.encode() in file.read_bytes()]

@@ -102,3 +102,12 @@ def test_a_word_is_no_secret(tmp_path: Path) -> None:
     opened.refuse_in(plan_with(environment={"A": "a word or two"}, command=("swordfish",)))
     with pytest.raises(GrantError, match="the variable A"):
         opened.refuse_in(plan_with(environment={"A": "word"}))
+
+
+def test_a_further_command_that_holds_a_secret_is_refused(store: Store) -> None:
+    """As the first one is; and one that holds none is good."""
+    opened = open_grants(store, ["openai"])
+    opened.refuse_in_words(["curl", "-H", "Authorization: Bearer sk-other"])
+    with pytest.raises(GrantError, match="stands in the command") as caught:
+        opened.refuse_in_words(["curl", "-H", "Authorization: Bearer sk-openai"])
+    assert "sk-openai" not in caught.value.message

@@ -16,6 +16,7 @@ from moat.ledger.transcript import Transcript
 from moat.run import control
 from moat.run.audience import Seat
 from moat.run.channel import Client
+from moat.run.grants import OpenedGrants
 from moat.run.program import Program, Terminal
 from moat.runtimes.interface import Box, Execution
 
@@ -27,8 +28,11 @@ _LONGEST = 4096  # words of a command
 class Executing:
     """Runs them; `environment` is that of the box's own command, `root` the run's directory."""
 
-    def __init__(self, run: str, environment: Mapping[str, str], root: Path) -> None:
+    def __init__(
+        self, run: str, environment: Mapping[str, str], root: Path, grants: OpenedGrants
+    ) -> None:
         self._run = run
+        self._grants = grants
         self._environment = environment
         self._root = root
         self._count = 0
@@ -81,6 +85,7 @@ class Executing:
             or not all(isinstance(word, str) and "\0" not in word for word in words)
         ):
             raise UsageError("there is no command to execute")
+        self._grants.refuse_in_words(words)
         environment = dict(self._environment)
         if terminal is None:
             return Execution(tuple(words), environment, None)

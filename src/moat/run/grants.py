@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from moat.core.secret import Secret
@@ -33,9 +33,16 @@ class OpenedGrants:
         The person may have put it there themselves, in a variable or a task; what it is wanted for
         the placeholder does as well.
         """
+        self._refuse(lambda form: _find(form, plan))
+
+    def refuse_in_words(self, words: Iterable[str]) -> None:
+        """Refuse a command that would bring a secret into the box. Raises GrantError."""
+        said = tuple(words)
+        self._refuse(lambda form: "the command" if any(_stands_in(form, w) for w in said) else None)
+
+    def _refuse(self, find: Callable[[str], str | None]) -> None:
         for name, secret in self._secrets.items():
-            value = secret.reveal()
-            where = next(filter(None, (_find(form, plan) for form in _forms(value))), None)
+            where = next(filter(None, map(find, _forms(secret.reveal()))), None)
             if where is not None:
                 raise GrantError(
                     f"the secret of grant {name} itself stands in {where}, and no secret enters "

@@ -157,7 +157,7 @@ class Supervisor:
             )
             # Before the first thread: making the listener takes a fork that enters namespaces.
             spec = box_spec(directory, plan, mounts, umask=self._umask, guards=made.guards)
-            self._executing = Executing(plan.run, spec.environment, directory.root)
+            self._executing = Executing(plan.run, spec.environment, directory.root, grants)
             box = await stack.enter_async_context(boxed(choose_runtime(), spec))
             transcript = stack.enter_context(transcribed(directory, plan))
             accounting.begin()
