@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 sys.path[:0] = [str(ROOT / "demo")]
 
-from tests.bench import page, small, start  # noqa: E402  # the path is set first
+from tests.bench import page, runs, small, start  # noqa: E402  # the path is set first
 from tests.bench.bulk import bulk  # noqa: E402
 from tests.bench.events import events  # noqa: E402
 from tests.bench.measure import Pace  # noqa: E402
@@ -32,7 +32,10 @@ _WHOLE, _QUICK = Pace(7, 1.5), Pace(3, 0.5)
 
 _STARTS: dict[str, Callable[[], Result]] = {
     "help": start.bench_help,
-    "run": start.bench_run,
+    "run": partial(start.bench_run, CACHE),
+    "crowd": runs.crowd,
+    "idle": runs.idle_memory,
+    "keys": runs.keys,
     "codex": partial(start.bench_codex, CACHE),
 }
 _SECTIONS: dict[str, Callable[[Field, Pace], Result]] = {

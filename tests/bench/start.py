@@ -10,15 +10,19 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
+from tests.bench import srt
 from tests.bench.measure import compared, environment, interleaved, moat, seconds
-from tests.bench.report import Result
+from tests.bench.report import Goal, Result, Row, ratio
 
 from moat.runtimes.sandbox.bwrap import find_bwrap
 from moat.tools.catalogue import CODEX_CLI
 from moat.tools.install import ensure_tool
 from moat.tools.progress import progress_on
+
+_EMPTY, _OTHER = "moat run -- true", "srt true"
 
 
 def bench_help() -> Result:
@@ -35,24 +39,33 @@ def bench_help() -> Result:
     return compared("The command line", "python -c pass", results)
 
 
-def bench_run() -> Result:
-    """`moat run -- true` against bare bubblewrap."""
+def bench_run(cache: Path) -> Result:
+    """`moat run -- true` against bare bubblewrap, and against what is closest to it elsewhere."""
     with tempfile.TemporaryDirectory() as directory:
         home, workspace = Path(directory, "home"), Path(directory, "workspace")
         home.mkdir(mode=0o700)
         workspace.mkdir()
         env = environment(str(home))
         bare = [find_bwrap(), "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "true"]
-        results = interleaved(
-            15,
-            **{
-                "bwrap … true": lambda: seconds(bare),
-                "moat run -- true": lambda: seconds(
-                    moat("run", "--", "true"), env=env, cwd=workspace
-                ),
-            },
-        )
-    return compared("An empty run, start to end", "bwrap … true", results)
+        measured = {
+            "bwrap … true": lambda: seconds(bare),
+            _EMPTY: lambda: seconds(moat("run", "--", "true"), env=env, cwd=workspace),
+        }
+        missing: list[Row] = []
+        try:
+            other = srt.find(cache)
+            measured[_OTHER] = lambda: seconds(
+                [other, "true"], env=env, cwd=workspace, stdout=subprocess.DEVNULL
+            )
+        except srt.NotThere as reason:
+            missing.append((f"{_OTHER}: {reason}", [None, None]))
+        results = interleaved(15, **measured)
+    table = compared("An empty run, start to end", "bwrap … true", results).tables[0]
+    goals = [
+        Goal("an empty run", results[_EMPTY] * 1000, 250, " ms"),
+        Goal(f"an empty run, by {_OTHER}", ratio(results[_EMPTY], results.get(_OTHER)), 1, "x"),
+    ]
+    return Result([replace(table, rows=(*table.rows, *missing))], goals)
 
 
 def bench_codex(home: Path) -> Result:

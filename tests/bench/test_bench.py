@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.bench import page, traffic
+from tests.bench import page, runs, srt, start, traffic
 from tests.bench.load import Target, ask_on, connected
 from tests.bench.report import Goal, Result, Table
 from tests.bench.targets import DIRECT, MOAT, MOAT_PLAIN, Field, field
@@ -79,3 +79,50 @@ def test_the_page_takes_what_is_measured(tmp_path: Path) -> None:
     assert written.startswith(before)
     assert "| a row | 22 |" in written
     assert "| a row | 11 |" not in written
+
+
+# whole runs
+
+
+def test_runs_at_once_are_waited_for() -> None:
+    """And one that fails is no figure."""
+    with runs.new_place() as place:
+        assert 0 < runs.together(place, 2)
+        place.workspace.rmdir()
+        place.workspace.touch()
+        with pytest.raises((RuntimeError, OSError)):
+            runs.together(place, 2)
+
+
+def test_memory_is_that_of_supervisors() -> None:
+    """Of each, with its part of what they share; none is left."""
+    with runs.new_place() as place:
+        found = runs.supervisors(place, 2)
+        assert all(5 << 20 < pss < 500 << 20 for pss in found)
+        locks = [*place.runs.glob("*/lock")]
+        assert 2 == len(locks)
+    assert not place.runs.exists()
+
+
+def test_a_key_comes_back(tmp_path: Path) -> None:
+    """At a terminal as through a run of one; with what the run adds as a row of its own."""
+    table = runs.keys(3).tables[0]
+    assert ["bare", "moat run", "added"] == [name for name, _ in table.rows]
+    bare, through, added = (values[0] for _, values in table.rows)
+    assert bare is not None
+    assert through is not None
+    assert bare + added == pytest.approx(through)
+
+
+def test_what_is_not_there_has_a_row_that_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are measured all the same, and the goal against it is not met by that."""
+    monkeypatch.setattr(srt, "_NEEDED", {"a program nobody has": "no-such-program"})
+    monkeypatch.setattr(
+        start, "interleaved", lambda _, **what: {name: one() for name, one in what.items()}
+    )
+    result = start.bench_run(tmp_path)
+    name, values = result.tables[0].rows[-1]
+    assert ("srt true: no a program nobody has", [None, None]) == (name, values)
+    assert "not measured" == result.goals[-1].result()

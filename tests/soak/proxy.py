@@ -37,7 +37,7 @@ from moat.run.advice import Watched
 from moat.run.grants import OpenedGrants
 from moat.run.plan import Plan, Wanted, build_plan
 from moat.run.policy import NetworkWanted
-from moat.run.steps import handed_of, traced
+from moat.run.serving import handed_of, traced
 from moat.run.tls import LazyTls
 from moat.vault.credential import Facts
 
