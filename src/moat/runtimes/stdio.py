@@ -50,10 +50,9 @@ class Stdio:
         termios.tcsetwinsize(master, size)
         os.set_blocking(master, False)
         self.stdin = self.stdout = master
-        # A session without a terminal makes the first it opens its own: the box never shares one
-        # with the person.
+        # It becomes that of the program's own session, and so not of whoever starts the program.
         self.actions = [
-            (os.POSIX_SPAWN_OPEN, 0, os.ttyname(slave), os.O_RDWR, 0),
+            (os.POSIX_SPAWN_OPEN, 0, os.ttyname(slave), os.O_RDWR | os.O_NOCTTY, 0),
             (os.POSIX_SPAWN_DUP2, 0, 1),
             (os.POSIX_SPAWN_DUP2, 0, 2),
         ]

@@ -19,6 +19,8 @@ import json
 import os
 import signal
 import sys
+import termios
+import warnings  # noqa: F401  # os.execvpe wants it, and it is too late then
 from typing import Any, NoReturn
 
 _TOLD, _FILTER, _SAYS = 3, 4, 5
@@ -52,6 +54,8 @@ def main() -> NoReturn:
     if not said:  # whoever started us is gone
         os._exit(125)
     told = json.loads(said)
+    # What would be loaded from here on would be the box's.
+    sys.meta_path.clear()
     try:
         _enter(told["pid"])
         child = os.fork()
@@ -91,8 +95,6 @@ def _be_the_program(told: dict[str, Any], seccomp: bytes) -> NoReturn:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         os.setsid()
         if told["terminal"]:
-            import termios
-
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         os.chdir(told["directory"])
         os.umask(told["umask"])
