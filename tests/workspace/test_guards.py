@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 from pathlib import Path
 
@@ -151,3 +152,16 @@ def test_a_large_workspace_is_searched_for_a_moment(
     found = guarded(root)
     assert not found.complete
     assert ".git/config" in closed(found)
+
+
+def test_stand_ins_of_another_run_make_no_repository(tmp_path: Path) -> None:
+    """However many runs begin one after another, the directory does not come to look like one."""
+    root = tmp_path / "plain"
+    root.mkdir()
+    wanted = {"commondir", "refs"}
+    for _ in range(4):
+        assert wanted <= closed(guarded(root))
+        for path, kind in made(guarded(root)).items():
+            if "/" not in path and kind == "socket":
+                os.mknod(root / path, stat.S_IFSOCK)
+        assert not {"objects", "HEAD", "config"} & {entry.name for entry in root.iterdir()}

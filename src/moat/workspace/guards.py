@@ -117,7 +117,9 @@ def _no_repository_itself(root: Path) -> Iterator[Want]:
     """Keeps the top of a workspace from becoming a repository's own directory."""
     yield Want("commondir", "socket")
     for name in BARE_NEEDS:
-        if mode_of(root / name) is None:
+        mode = mode_of(root / name)
+        # One that stands in for it already will do: with all of them it would look like one.
+        if mode is None or (stat.S_ISSOCK(mode) and not stat.S_IMODE(mode)):
             yield Want(name, "socket")
             return
 
