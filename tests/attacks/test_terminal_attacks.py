@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -93,3 +95,67 @@ def test_pipes_come_without_the_persons_terminal(
     with Terminal() as terminal, terminal.running(user_cli, *piped) as process:
         assert terminal.wait(process) == 0
         assert says in terminal.look().decode().split()
+
+
+# What costs a terminal most for what it is to print: a character, again and again, to the edge.
+DEAR = r"""
+import os
+import shlex
+data = ("\u6f22" + "\x1b[999b" * 700 + "\x1bc" * 700).encode()
+while True:
+    os.write(1, data)
+"""
+
+
+def test_who_prints_without_a_pause_keeps_nobody_from_their_turn(cli: Cli, python: str) -> None:
+    """However dear its screen is to keep: its time runs out, and it is stopped when it is told."""
+    with Terminal(rows=80, columns=300) as terminal:
+        command = ("run", "--timeout", "3s", "--", python, "-c", DEAR)
+        with terminal.running(cli, *cli.command(*command)) as process:
+            assert 124 == terminal.wait(process, seconds=40)
+        with terminal.running(cli, *cli.command("run", "--", python, "-c", DEAR)) as process:
+            terminal.wait_for("\u6f22".encode())
+            for _ in range(20):
+                terminal.look()
+            (run,) = [run["run"] for run in cli.runs() if run["exit_code"] is None]
+            stopping = subprocess.Popen(cli.command("stop", run), env=cli.environ())
+            assert 143 == terminal.wait(process, seconds=40)
+            assert 0 == stopping.wait(20)
+
+
+# Sets the clipboard, asks where the cursor is, what this is, and what the title is.
+ASKS = r"printf '\033]52;c;aGVsbG8=\007\033[6n\033[c\033[21t\033[1mbold\033[m'"
+
+
+@pytest.mark.parametrize("stream", ["1", "2"])
+@pytest.mark.parametrize("unfiltered", [False, True])
+def test_a_run_without_a_terminal_does_nothing_to_the_persons(
+    cli: Cli, stream: str, unfiltered: bool
+) -> None:
+    """What goes through pipes is filtered where it comes out on a terminal, unless it is not to
+    be; colours pass."""
+    option = ["--unfiltered"] if unfiltered else []
+    command = cli.command("run", *option, "--", "sh", "-c", f"({ASKS}) >&{stream}")
+    with Terminal() as terminal:
+        shell = ["/bin/sh", "-c", f"{shlex.join(command)} < /dev/null"]
+        with terminal.running(cli, *shell) as process:
+            assert 0 == terminal.wait(process)
+        seen = terminal.look()
+    assert b"\x1b[1mbold\x1b[m" in seen
+    for what in (b"\x1b]52;", b"\x1b[6n", b"\x1b[c", b"\x1b[21t"):
+        assert unfiltered == (what in seen), seen
+
+
+def test_nor_does_a_further_command(cli: Cli) -> None:
+    """Without a terminal of its own it is filtered, too."""
+    done = cli.run("run", "-d", "--", "sleep", "60")
+    try:
+        with Terminal() as terminal:
+            command = cli.command("exec", done.stdout.strip(), "--", "sh", "-c", ASKS)
+            with terminal.running(cli, *command) as process:
+                assert 0 == terminal.wait(process)
+            seen = terminal.look()
+        assert b"bold" in seen
+        assert not [what for what in (b"\x1b]52;", b"\x1b[6n", b"\x1b[c") if what in seen]
+    finally:
+        cli.run("kill", done.stdout.strip())

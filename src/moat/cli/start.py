@@ -82,6 +82,7 @@ def _part_of(plan: Plan, asked: Asked, detach_keys: str | None) -> Part:
         first=True,
         leaves=asked.detach,
         detach_keys=detach_keys,
+        unfiltered=plan.unfiltered,
     )
 
 

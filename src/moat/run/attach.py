@@ -27,6 +27,7 @@ from moat.run.question import LATER, NO, Answer, Asked
 from moat.run.terminal_keeper import TerminalKeeper, kept_terminal
 
 if TYPE_CHECKING:
+    from moat.terminal.filter import Filter
     from moat.terminal.keys import DetachKeys
 from moat.terminal.overlay import Overlay
 
@@ -89,6 +90,7 @@ class _Client:
         self._left: Ended | None = None
         self._overlay = Overlay()
         self._drawn_on = {number for number in (1, 2) if os.isatty(number)}
+        self._filters = _filters(part, self._drawn_on)
         self._at_terminal = AtTerminal(self._overlay, store, has_run=part.terminal)
         self._asked = AskedTerminal()
         self._keys = _detach_keys(part)
@@ -235,6 +237,8 @@ class _Client:
         if self._part.leaves:
             return  # it is kept with the run, and not what whoever started it wants to read
         descriptor = _OUTPUTS[kind]
+        if descriptor in self._filters:
+            data = self._filters[descriptor].feed(data).shown
         view = memoryview(data)
         while view and descriptor not in self._broken:
             try:
@@ -335,6 +339,19 @@ class _Client:
 
     def _send_size(self, rows: int, columns: int) -> None:
         self.send(control.message(control.RESIZE, rows=rows, columns=columns))
+
+
+def _filters(part: Part, terminals: Iterable[int]) -> dict[int, Filter]:
+    """What keeps a run without a terminal from doing things to the person's; one that has a
+    terminal is filtered where it is kept."""
+    if part.terminal or part.unfiltered:
+        return {}
+    filters: dict[int, Filter] = {}
+    for descriptor in terminals:
+        from moat.terminal.filter import Filter  # here, as in a pipe there is nothing to be kept
+
+        filters[descriptor] = Filter()
+    return filters
 
 
 def _detach_keys(part: Part) -> DetachKeys | None:

@@ -23,7 +23,8 @@ class Part:
     `terminal` puts the person's terminal in raw mode, so that every key reaches the box; `stdin`
     says whether standard input is the run's. `first` is who started the run. Who `watches` has no
     say in it. `leaves` once the run has been started is whoever wants it in the background;
-    `detach_keys` are those of the setting.
+    `detach_keys` are those of the setting. What goes to the person's terminal from a run that has
+    none is filtered, unless it is to be `unfiltered`.
     """
 
     terminal: bool
@@ -32,3 +33,4 @@ class Part:
     watches: bool = False
     leaves: bool = False
     detach_keys: str | None = None
+    unfiltered: bool = False

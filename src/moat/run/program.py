@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
@@ -18,6 +19,10 @@ from moat.runtimes.interface import Process
 
 # How long an output may bring nothing, once all that could write to it has ended.
 _DRAIN_SECONDS = 1.0
+# Bytes of output that are taken at a time: at least, at a terminal, in a pipe; seconds that this
+# may take before it is fewer.
+_LEAST_AT_ONCE, _MOST_DRAWN, _MOST_AT_ONCE = 1 << 8, 1 << 13, 1 << 16
+_LONG = 0.02
 # Bytes of answers to a program that asks its terminal and does not listen.
 _MOST_ANSWERS = 1 << 16
 
@@ -64,6 +69,24 @@ class Heard(Protocol):
     def answer(self) -> bytes: ...
 
 
+class Pace:
+    """How much of an output is taken at a time, so that no time takes long: what a terminal is made
+    to do by a few bytes can be much."""
+
+    def __init__(self, most: int) -> None:
+        self.size = self._most = most
+
+    def __enter__(self) -> None:
+        self._began = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        took = time.monotonic() - self._began
+        if took > _LONG:
+            self.size = max(_LEAST_AT_ONCE, self.size // 4)
+        elif took < _LONG / 4:
+            self.size = min(self._most, self.size * 2)
+
+
 class Program:
     """One program.
 
@@ -96,6 +119,7 @@ class Program:
         self._input_ended = False
         self._passing: dict[bytes, asyncio.Task[None]] = {}  # outputs, by the kind of their frames
         self._passed = 0  # bytes of output
+        self._pace = Pace(_MOST_DRAWN if terminal is not None else _MOST_AT_ONCE)
         self._sending: set[bytes] = set()  # outputs whose reader is slow just now
         self._unread: set[bytes] = set()  # those that nobody reads any more
 
@@ -167,14 +191,18 @@ class Program:
 
     async def _pass_on(self, descriptor: int, kind: bytes) -> None:
         try:
-            while data := await read_some(descriptor):
+            while data := await read_some(descriptor, self._pace.size):
                 self._passed += len(data)
                 self._keeps.write(data)
                 self._sending.add(kind)
                 await self._clear()
-                if shown := self._heard(data):
+                with self._pace:
+                    shown = self._heard(data)
+                if shown:
                     await self.audience.show(kind, shown)
                 self._sending.discard(kind)
+                # Who prints without a pause does not keep others from their turn.
+                await asyncio.sleep(0)
         finally:
             if kind in self._unread:
                 # The box's end of the pipe breaks: the command learns of it as in any pipe.

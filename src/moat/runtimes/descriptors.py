@@ -36,11 +36,11 @@ def _resolve(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-async def read_some(descriptor: int) -> bytes:
+async def read_some(descriptor: int, most: int = _CHUNK) -> bytes:
     """Bytes from a non-blocking descriptor; empty at its end, a terminal's hang-up included."""
     while True:
         try:
-            return os.read(descriptor, _CHUNK)
+            return os.read(descriptor, most)
         except BlockingIOError:
             await wait_readable(descriptor)
         except OSError as error:

@@ -21,7 +21,7 @@ _TOKEN = re.compile(
 )
 _PIECES = re.compile("[^\x00-\x1f]+|\n+|[\x08\t\x0b-\x0f]")
 # Bytes that may wait. More are worked off as they come, so that nobody ever waits for many.
-_WAITING = 8 << 10
+_WAITING = 1 << 10
 _MOST = 1000  # rows, columns
 _MANY = 32  # keyboards upon each other
 # Lines as drawn in the alphabet that `ESC ( 0` chooses, from ` to ~.
