@@ -22,7 +22,7 @@ def bytes_text(count: int) -> str:
 
 def seconds_text(seconds: float) -> str:
     """A duration, to a precision that tells something."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
