@@ -12,6 +12,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from moat.ledger.regular import moment, parse_json, read_regular
+
+_MOST = 1 << 28  # bytes that are read
+
 
 class Events:
     """Appends events to the file of a run."""
@@ -36,15 +40,23 @@ class Events:
 
 
 def read_events(file: Path) -> list[dict[str, Any]]:
-    """The events of a run in their order; a line that was cut short is passed over."""
+    """The events of a run in their order, each with `time`, `run` and `event`.
+
+    A line that was cut short, and one that is no event, is passed over.
+    """
     try:
-        lines = file.read_bytes().split(b"\n")
+        lines = read_regular(file, most=_MOST).split(b"\n")
     except OSError:
         return []
-    found = []
-    for line in lines:
-        with contextlib.suppress(ValueError):
-            said = json.loads(line)
-            if isinstance(said, dict):
-                found.append(said)
-    return found
+    return [event for line in lines if (event := _event(line)) is not None]
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    try:
+        said = parse_json(line)
+        if not isinstance(said, dict):
+            return None
+        moment(said.get("time"))
+    except (ValueError, TypeError):
+        return None
+    return said if all(isinstance(said.get(name), str) for name in ("run", "event")) else None

@@ -97,6 +97,8 @@ def open_trace(file: Path) -> Iterator[tuple[sqlite3.Connection, frozenset[str]]
     if not file.exists():
         yield sqlite3.connect(":memory:"), frozenset()
         return
+    if not file.is_file():  # a FIFO would keep us waiting
+        raise RecordError(f"the trace {file} cannot be read: it is no regular file")
     database = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
     try:
         (version,) = database.execute("PRAGMA user_version").fetchone()

@@ -6,17 +6,20 @@ is what a hostile program printed.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, AnyStr, BinaryIO, Literal
 
+from moat.errors import RecordError
+from moat.ledger.regular import moment, open_regular, parse_json, read_regular
 from moat.ledger.transcript import CAST, LOG, TIMES
 
 _BLOCK = 1 << 16
 _MOST = 1 << 20  # bytes read at a time
+_MOST_TIMES = 1 << 28  # bytes of all times: a line a second, for years
+_LONGEST = 1e10  # seconds that a run may take
 # Seconds between two lines of times, with some to spare: what stands behind one came within them.
 _WITHIN = 1.1
 
@@ -46,8 +49,8 @@ class LogReading:
     """A transcript of pipes, from its beginning or from where `start` puts it."""
 
     def __init__(self, root: Path) -> None:
-        """Raises FileNotFoundError."""
-        self._file = (root / LOG).open("rb", buffering=0)
+        """Raises OSError."""
+        self._file = open_regular(root / LOG, buffering=0)
         self._times = root / TIMES
 
     def start(self, *, lines: int | None = None, since: float | None = None) -> None:
@@ -70,15 +73,14 @@ class LogReading:
             wanted -= block.count(b"\n")
         return 0
 
-    def _since(self, moment: float) -> int:
+    def _since(self, since: float) -> int:
         try:
-            noted = self._times.read_bytes().split(b"\n")[:-1]
-        except FileNotFoundError:
+            noted = read_regular(self._times, most=_MOST_TIMES).split(b"\n")[:-1]
+        except OSError:
             return 0
-        for line in noted:
-            when, _, offset = line.partition(b" ")
-            if float(when) + _WITHIN >= moment:
-                return int(offset)
+        for when, offset in filter(None, map(_noted, noted)):
+            if when + _WITHIN >= since:
+                return min(offset, self._file.seek(0, os.SEEK_END))
         return self._file.seek(0, os.SEEK_END)
 
     def read(self) -> bytes:
@@ -94,8 +96,8 @@ class CastReading:
     """An asciicast, from its beginning or from where `start` puts it."""
 
     def __init__(self, root: Path) -> None:
-        """Raises FileNotFoundError."""
-        self._file = (root / CAST).open("rb")
+        """Raises OSError."""
+        self._file = open_regular(root / CAST)
         self._place = 0
         self._skipped = 0  # characters of the first event
 
@@ -104,9 +106,10 @@ class CastReading:
         self._file.seek(0)
         line = self._file.readline()
         try:
-            said: dict[str, Any] = json.loads(line)
-            return Header(int(said["height"]), int(said["width"]), float(said["timestamp"]))
-        except (ValueError, KeyError, TypeError):
+            said: dict[str, Any] = parse_json(line)
+            rows, columns = int(said["height"]), int(said["width"])
+            return Header(rows, columns, moment(said["timestamp"]))
+        except (ValueError, KeyError, TypeError, OverflowError):
             return None
 
     def start(self, *, lines: int | None = None, since: float | None = None) -> None:
@@ -177,22 +180,38 @@ class CastReading:
 
 
 def open_transcript(root: Path) -> LogReading | CastReading | None:
-    """The transcript of a run's directory; None where none was begun."""
+    """The transcript of a run's directory; None where none was begun. Raises RecordError."""
     for reading in (CastReading, LogReading):
         try:
             return reading(root)
         except FileNotFoundError:
             continue
+        except OSError as error:
+            raise RecordError(
+                f"the transcript in {root} cannot be read: {error.strerror}"
+            ) from None
     return None
 
 
 def _event(line: bytes) -> Event | None:
     """The event of a line; None for the header, for another kind, and for what is no event."""
     try:
-        seconds, kind, text = json.loads(line)
-        return Event(float(seconds), kind, str(text)) if kind in ("o", "r") else None
+        seconds, kind, text = parse_json(line)
+        if kind not in ("o", "r") or not 0 <= seconds < _LONGEST:
+            return None
+        return Event(float(seconds), kind, str(text))
     except (ValueError, TypeError):
         return None
+
+
+def _noted(line: bytes) -> tuple[float, int] | None:
+    """A time and the place that was reached then; None for a line that makes no sense."""
+    when, _, offset = line.partition(b" ")
+    try:
+        at, place = float(when), int(offset)
+    except ValueError:
+        return None
+    return (at, place) if place >= 0 else None
 
 
 def _nth_last(text: AnyStr, mark: AnyStr, count: int) -> int:

@@ -15,10 +15,13 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
+from moat.core.ids import is_run_id
 from moat.files import ensure_private_dir, write_atomic
 from moat.ledger.events import Events
+from moat.ledger.regular import moment, parse_json, read_regular
+from moat.run import members
 
 State = Literal["created", "starting", "running", "stopping", "stopped", "failed", "lost"]
 Kind = Literal["run", "proxy"]
@@ -37,6 +40,11 @@ FORMAT = 1
 # What begins the names, beside those of the runs: of a directory that is being made, of one that is
 # being removed, and of the sign that a run lives, so that nobody reads through all of them.
 NEW, OLD, SIGN = ".new-", ".old-", ".live-"
+# Bytes of a record that are read, and of what was changed: an agent can make many long names, and
+# nothing of that must hide what it has planted.
+_MOST, _MOST_CHANGES = 1 << 24, 1 << 30
+# A lock is opened as it is, also where something else has taken its place that would wait.
+_LOOKING = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +92,9 @@ class RunDirectory:
     """Where things of one run stand."""
 
     def __init__(self, runs: Path, run: str) -> None:
+        """Raises ValueError for what is no run id: it could lead anywhere."""
+        if not is_run_id(run):
+            raise ValueError(f"{run!r} is no run id")
         self.root = runs / run
         self.record_file = self.root / "run.json"
         self.transcript = self.root / "transcript.log"
@@ -166,7 +177,7 @@ class RunDirectory:
     def supervisor(self) -> Supervisor | None:
         """The process that supervises; None where it is gone."""
         try:
-            pid, started = map(int, self._lock.read_text().split())
+            pid, started = map(int, read_regular(self._lock, most=64).split())
         except (OSError, ValueError):
             return None
         found = Supervisor(pid, started)
@@ -175,10 +186,9 @@ class RunDirectory:
     def read_changes(self) -> dict[str, Any] | None:
         """What the run has changed in its workspace; None where that is not known."""
         try:
-            said = json.loads(self.changes.read_bytes())
-        except (OSError, ValueError):
+            return members.changes(parse_json(read_regular(self.changes, most=_MOST_CHANGES)))
+        except (OSError, ValueError, TypeError):
             return None
-        return said if isinstance(said, dict) else None
 
     def has_planted(self) -> bool:
         """Whether it changed something that a program of this machine would run."""
@@ -188,7 +198,7 @@ class RunDirectory:
     def wait_unsupervised(self) -> None:
         """Wait until the run has ended, however it does; at once if it has."""
         try:
-            descriptor = os.open(self._lock, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self._lock, _LOOKING)
         except OSError:
             return
         try:
@@ -212,14 +222,15 @@ class RunDirectory:
 
     def _read(self) -> RunRecord | None:
         try:
-            return _from_document(json.loads(self.record_file.read_bytes()))
-        except (OSError, ValueError, KeyError, TypeError):
+            data = read_regular(self.record_file, most=_MOST)
+            return _from_document(members.as_object(parse_json(data)), self.root.name)
+        except (OSError, ValueError, TypeError):
             return None
 
     def is_supervised(self) -> bool:
         """Whether the process that watches over the run lives."""
         try:
-            descriptor = os.open(self._lock, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self._lock, _LOOKING)
         except OSError:
             return False
         try:
@@ -231,25 +242,30 @@ class RunDirectory:
         return False
 
 
-def _from_document(document: dict[str, Any]) -> RunRecord:
-    if document["state"] not in get_args(State):
-        raise ValueError(f"unknown state {document['state']!r}")
+def _from_document(document: dict[str, Any], run: str) -> RunRecord:
+    """The record of a run, held to its types. Raises ValueError, TypeError."""
+    if document.get("run") != run:
+        raise ValueError("it is the record of another run")
+    written = members.text(document, "state")
+    state = next((state for state in NEXT if state == written), None)
+    if state is None:
+        raise ValueError(f"unknown state {written!r}")
     return RunRecord(
-        run=document["run"],
-        state=document["state"],
-        created=float(document["created"]),
-        workspace=document["workspace"],
-        command=tuple(document["command"]),
-        agent=document["agent"],
-        name=document.get("name"),
-        grants=tuple(document["grants"]),
-        versions=dict(document["versions"]),
-        ended=document["ended"],
-        exit_code=document["exit_code"],
-        error=document["error"],
+        run=run,
+        state=state,
+        created=moment(document.get("created")),
+        workspace=members.text_or_none(document, "workspace"),
+        command=members.texts(document, "command"),
+        agent=members.text_or_none(document, "agent"),
+        name=members.text_or_none(document, "name"),
+        grants=members.texts(document, "grants"),
+        versions=members.texts_by_name(document, "versions"),
+        ended=members.time_or_none(document, "ended"),
+        exit_code=members.code_or_none(document, "exit_code"),
+        error=members.text_or_none(document, "error"),
         kind="proxy" if document.get("kind") == "proxy" else "run",
-        duration=document.get("duration"),
-        limit=document.get("limit"),
+        duration=members.seconds_or_none(document, "duration"),
+        limit=members.text_or_none(document, "limit"),
         terminal=document.get("terminal") is True,
     )
 
