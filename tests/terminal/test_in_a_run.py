@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from moat.terminal.probe import QUESTIONS
 from support.cli import Cli
 from support.pty import Terminal
 from terminal.hostile import HOSTILE, assert_harmless
@@ -24,8 +25,9 @@ def test_nothing_of_it_acts_on_the_persons_terminal(cli: Cli) -> None:
     with Terminal() as terminal, terminal.running(cli, *command) as process:
         assert 0 == terminal.wait(process)
         assert b"told [1;3R" in terminal.seen
-        # First the client asks where the cursor is, before there is a program.
-        assert_harmless(terminal.seen.removeprefix(b"\x1b[6n"))
+        # First the client asks what there is to know, before there is a program.
+        assert terminal.seen.startswith(QUESTIONS)
+        assert_harmless(terminal.seen.removeprefix(QUESTIONS))
         assert b"" == terminal.unread()
     assert "abtold [1;3R\n" in cli.run("logs").stdout
     with Terminal() as terminal, terminal.running(cli, *cli.command("replay")) as process:
