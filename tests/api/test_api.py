@@ -657,3 +657,10 @@ def test_it_is_typed(tmp_path: Path) -> None:
         text=True,
     )  # fmt: skip
     assert "Success" in done.stdout, done.stdout
+
+
+def test_a_run_that_is_only_starting_is_killed_with_a_record(cli: Cli) -> None:
+    """Whoever kills it from outside waits until there is somebody to write the end down."""
+    with cli.started("run", "--", *WORKS):
+        wait_until(lambda: bool(api.runs(home=cli.home)), what="there is a record")
+        assert "stopped" == api.kill(api.find(home=cli.home).run, home=cli.home).state

@@ -10,13 +10,15 @@ from pathlib import Path
 
 from moat.config.paths import Home
 from moat.errors import MoatError
-from moat.run.command_socket import tell
+from moat.run.command_socket import NAME, tell
 from moat.run.lost import clear_up
 from moat.run.record import RunDirectory, RunRecord
 
 # Seconds a supervisor may take for what it has to do once its box is gone.
 _CLEARING = 10.0
 _LOOK = 0.02
+# Seconds in which a supervisor that is only starting comes to listen.
+_STARTING = 3.0
 
 
 def end_run(runs: Path, run: str, *, grace: float) -> RunRecord:
@@ -27,9 +29,10 @@ def end_run(runs: Path, run: str, *, grace: float) -> RunRecord:
     if even that does not end it.
     """
     directory = RunDirectory(runs, run)
+    _wait_listening(directory)
     try:
         tell(directory.root, {"do": "stop", "grace": grace}, patience=min(_CLEARING, grace + 3))
-    except MoatError:  # it is only starting, or does not listen
+    except MoatError:  # it does not listen
         _send(directory, signal.SIGTERM if grace > 0 else signal.SIGKILL)
     if not _ends(directory, grace + _CLEARING):
         _send(directory, signal.SIGKILL)
@@ -45,6 +48,15 @@ def end_run(runs: Path, run: str, *, grace: float) -> RunRecord:
     if record is None:
         raise MoatError(f"run {run} ended before it had a record", hint="run: moat list")
     return record
+
+
+def _wait_listening(directory: RunDirectory) -> None:
+    """Wait for a run that is only starting: killed, its supervisor could write down no end."""
+    end = time.monotonic() + _STARTING
+    while not (directory.root / NAME).exists() and directory.is_supervised():
+        if time.monotonic() > end:
+            return
+        time.sleep(_LOOK)
 
 
 def _ends(directory: RunDirectory, seconds: float) -> bool:
