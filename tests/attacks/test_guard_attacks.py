@@ -333,3 +333,50 @@ def test_it_is_pruned_where_it_is_not_guarded(user: User) -> None:
     place.on_host(REPOSITORY + "git worktree add -q ../tree")
     place.in_box("git worktree prune", off="all")
     assert place.on_host("git -C ../tree status", check=False).returncode != 0
+
+
+# Repositories that a run makes: nothing guards them, so every file that counts must be told of.
+PLANTED = {
+    "settings_elsewhere": (
+        "mkdir -p docs x/objects x/refs/heads; echo ref: refs/heads/main > docs/HEAD;"
+        "echo ../x > docs/commondir;"
+        r"printf '[core]\nrepositoryformatversion=1\n[extensions]\nworktreeConfig=true\n' >"
+        " x/config;"
+        r"printf '[core]\nbare=false\nworktree=..\nfsmonitor=touch MARK; false\n' >"
+        " docs/config.worktree",
+        "cd docs; git status",
+        {"docs/HEAD", "docs/commondir", "docs/config.worktree", "x/config"},
+    ),
+    "hooks_behind_a_link": (
+        "git init -q lib; cd lib; rm -r .git/hooks .git/config; mkdir s;"
+        f"printf '{HOOK}' > s/post-commit; chmod +x s/post-commit; ln -s ../s .git/hooks",
+        "cd lib; git commit -q --allow-empty -m x",
+        {"lib/.git/hooks", "lib/s/post-commit"},
+    ),
+    "settings_without_hooks_of_their_own": (
+        "git init -q lib; cd lib; rm -r .git/hooks; mkdir s; git config core.hooksPath s;"
+        f"printf '{HOOK}' > s/post-commit; chmod +x s/post-commit",
+        "cd lib; git commit -q --allow-empty -m x",
+        {"lib/.git/config", "lib/s/post-commit"},
+    ),
+    "a_submodule_called_as_what_git_keeps": (
+        "git init -q lib; cd lib; mkdir .git/modules sub; git init -q --bare .git/modules/refs;"
+        "echo gitdir: ../.git/modules/refs > sub/.git; rm .git/modules/refs/config;"
+        f"printf '{HOOK}' > .git/modules/refs/hooks/post-commit;"
+        "chmod +x .git/modules/refs/hooks/post-commit",
+        "cd lib/sub; git commit -q --allow-empty -m x",
+        {"lib/sub/.git", "lib/.git/modules/refs/hooks/post-commit"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_repository_that_was_made_is_told_of(user: User, name: str) -> None:
+    """Git obeys it, and every file that it takes something from is named as running by itself."""
+    script, used, files = PLANTED[name]
+    place = Place.of(user)
+    said = place.in_box(f"set -e; {script.replace('MARK', str(place.mark))}")
+    assert said["code"] == 0, said["err"]
+    place.on_host(used, check=False)
+    assert place.mark.exists()
+    assert files <= {path for path, _, asked in said["changes"]["executed"] if not asked}

@@ -80,7 +80,7 @@ def test_what_is_allowed_may_be_changed(user: User) -> None:
     said = place.in_box(script, allow=[".git/config", ".envrc", ".vscode"])
     assert 0 == said["code"], said["err"]
     assert "c\n" == place.on_host("git config a.b").stdout
-    told = [path for path, _ in said["changes"]["executed"]]
+    told = [path for path, *_ in said["changes"]["executed"]]
     assert [".envrc", ".git/config", ".vscode/tasks.json"] == told
 
 

@@ -101,8 +101,8 @@ def test_what_git_keeps_is_left_out_but_for_what_is_obeyed(root: Path) -> None:
     found = changes_since(before)
     assert (".git/hooks/pre-commit",) == found.added
     assert (".git/config",) == found.changed
-    assert [".git/config", ".git/hooks/pre-commit"] == [path for path, _ in found.executed]
-    assert all(why.startswith("git ") for _, why in found.executed)
+    assert [".git/config", ".git/hooks/pre-commit"] == [one.path for one in found.executed]
+    assert all(one.why.startswith("git ") and not one.asked for one in found.executed)
 
 
 def test_repositories_that_were_made(root: Path) -> None:
@@ -114,7 +114,7 @@ def test_repositories_that_were_made(root: Path) -> None:
         (root / "bare" / name).mkdir(parents=True)
     for name in ("HEAD", "config"):
         (root / "bare" / name).write_text("")
-    told = [path for path, _ in changes_since(before).executed]
+    told = [one.path for one in changes_since(before).executed]
     assert ["bare/HEAD", "bare/config", "sub/.git/config"] == told
 
 
@@ -149,3 +149,89 @@ def test_a_workspace_that_is_gone(root: Path) -> None:
     before = watched(root)
     shutil.rmtree(root)
     assert 4 == len(changes_since(before).removed)
+
+
+def put(root: Path, *paths: str) -> None:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text("")
+
+
+def told(before: Before) -> list[str]:
+    return [one.path for one in changes_since(before).executed]
+
+
+def test_a_repository_whose_settings_are_elsewhere(root: Path) -> None:
+    """By commondir; git takes both directories' settings."""
+    before = watched(root)
+    put(root, "docs/HEAD", "docs/config.worktree", "x/config")
+    (root / "docs/commondir").write_text("../x\n")
+    (root / "x/objects").mkdir()
+    (root / "x/refs/heads").mkdir(parents=True)
+    expected = ["docs/HEAD", "docs/commondir", "docs/config.worktree", "x/config"]
+    assert expected == told(before)
+
+
+def test_hooks_of_a_repository_without_settings(root: Path) -> None:
+    """Git needs none."""
+    before = watched(root)
+    put(root, "bare/HEAD", "bare/hooks/post-commit", "bare/hooks/update.sample")
+    for name in ("objects", "refs"):
+        (root / "bare" / name).mkdir()
+    assert ["bare/HEAD", "bare/hooks/post-commit"] == told(before)
+
+
+def test_what_only_shares_a_name_with_settings(root: Path) -> None:
+    """Twin: nothing would take these for a repository."""
+    before = watched(root)
+    put(root, "app/config", "app/HEAD", "app/hooks/x", "info/attributes")
+    assert [] == told(before)
+
+
+@pytest.mark.parametrize("link", ["sub/.git/hooks", "sub/.git/modules", "sub/.git/modules/lib"])
+def test_a_link_for_a_directory_of_gits(root: Path, link: str) -> None:
+    """It is told of, with what is behind it."""
+    before = watched(root)
+    put(root, "sub/.git/HEAD", "s/post-commit")
+    (root / link).parent.mkdir(parents=True, exist_ok=True)
+    (root / link).symlink_to(os.path.relpath(root / "s", (root / link).parent))
+    assert ["s/post-commit", link] == told(before)
+
+
+def test_a_link_that_was_there_before(root: Path) -> None:
+    """What it leads to is obeyed under another name."""
+    put(root, "sub/envrc")
+    (root / "sub/.envrc").symlink_to("envrc")
+    time.sleep(0.02)
+    before = watched(root)
+    (root / "sub/envrc").write_text("touch x")
+    assert ["sub/envrc"] == told(before)
+
+
+def test_what_the_settings_of_a_new_repository_lead_to(root: Path) -> None:
+    """Hooks, further settings, and programs."""
+    before = watched(root)
+    put(root, "sub/tools/post-commit", "monitor.sh", "unrelated")
+    (root / "sub/.git").mkdir()
+    (root / "sub/.git/config").write_text(
+        "[core]\nhooksPath=tools\nworktree=../..\n[include]\npath=../more\n"
+    )
+    (root / "sub/more").write_text("[core]\nfsmonitor=./monitor.sh\n")
+    expected = ["monitor.sh", "sub/.git/config", "sub/more", "sub/tools/post-commit"]
+    assert expected == told(before)
+
+
+@pytest.mark.parametrize("name", ["refs", "logs", "objects"])
+def test_a_submodule_that_is_called_as_what_git_keeps(root: Path, name: str) -> None:
+    """Its hooks run as any."""
+    put(root, f".git/modules/{name}/HEAD", ".git/modules/a/HEAD", ".git/HEAD")
+    before = watched(root)
+    put(root, f".git/modules/{name}/hooks/post-commit", f".git/modules/a/{name}/x/config")
+    assert [f".git/modules/{name}/hooks/post-commit"] == told(before)
+
+
+def test_what_runs_without_being_asked_for_comes_first(root: Path) -> None:
+    """Whatever the others are called."""
+    before = watched(root)
+    put(root, ".a/Makefile", "z/.envrc", "z/Makefile")
+    assert ["z/.envrc", ".a/Makefile", "z/Makefile"] == told(before)

@@ -15,6 +15,8 @@ from moat.workspace.executed import UNITS, why_executed
         ".vscode/tasks.json", "a/.vscode/settings.json", "moat.yaml", "Makefile", "a/package.json",
         "conftest.py", ".github/workflows/ci.yml", "my.code-workspace", ".husky/pre-commit",
         ".git/rebase-merge/git-rebase-todo", ".claude/settings.json",
+        ".git/hooks", ".git/modules/refs/hooks/x", ".git/info/attributes", ".git/remotes/origin",
+        ".github", ".cargo", ".mvn/extensions.xml", ".mvn", "gradle/wrapper/gradle-wrapper.jar",
     ],
 )  # fmt: skip
 def test_obeyed(path: str) -> None:
@@ -35,6 +37,38 @@ def test_obeyed(path: str) -> None:
 def test_not_obeyed(path: str) -> None:
     """What is everybody's daily work."""
     assert why_executed(path) is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "mise.local.toml", ".mise.local.toml", ".mise/config.toml", "a/mise.toml", ".tool-versions",
+        ".helix/languages.toml", ".lvimrc", ".ycm_extra_conf.py", "eslint.config.js",
+        ".prettierrc.js", "a/.git/hooks/x", ".gitattributes", "x.code-workspace",
+    ],
+)  # fmt: skip
+def test_it_takes_no_command_of_the_persons(path: str) -> None:
+    """Opening something, or changing into it, is enough."""
+    why = why_executed(path)
+    assert why is not None
+    assert not why.asked
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "flake.nix", "shell.nix", "default.nix", ".pdbrc", ".irbrc", ".rspec", ".bazelrc",
+        "tools/bazel", "Vagrantfile", "bunfig.toml", "settings.gradle.kts", "build.sbt",
+        "jest.config.ts", "vite.config.mjs", "webpack.config.js", ".mocharc.js",
+        "compose.override.yml", "docker-compose.override.yml", "Taskfile.yaml", "taskfile.yml",
+        "SConstruct", "Jenkinsfile", "Procfile", "Makefile",
+    ],
+)  # fmt: skip
+def test_it_takes_a_build_or_a_test(path: str) -> None:
+    """It is shown behind the others."""
+    why = why_executed(path)
+    assert why is not None
+    assert why.asked
 
 
 def test_every_unit_is_told_of() -> None:

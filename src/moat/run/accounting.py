@@ -55,5 +55,5 @@ async def accounted(
 def as_data(changes: Changes, notes: Iterable[str]) -> dict[str, Any]:
     """The changes as a program reads them."""
     told = asdict(changes)
-    told["executed"] = [{"path": path, "why": why} for path, why in changes.executed]
+    told["executed"] = [one._asdict() for one in changes.executed]
     return {**told, "notes": list(notes)}

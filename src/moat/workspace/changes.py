@@ -16,12 +16,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from moat.workspace.executed import why_executed
+from moat.workspace.executed import GIT_KEEPS, why_executed
+from moat.workspace.planted import Executed, executed_of
+from moat.workspace.tree import mode_of
 
 MOST_ENTRIES = 200_000
 MOST_SECONDS = 10.0
 _STEPS = 512  # entries between two looks at the clock
-_UNREPORTED = ("logs", "objects", "refs")  # of git's own directories: nothing there is obeyed
+# What says that one of git's own directories that is called as if nothing in it were obeyed is
+# something else, such as the repository of a submodule of that name.
+_OBEYED = ("HEAD", "commondir", "config", "hooks", "modules")
 
 _COARSE = 5  # CLOCK_REALTIME_COARSE of linux/time.h
 _AT_FDCWD, _AT_SYMLINK_NOFOLLOW, _STATX_BTIME = -100, 0x100, 0x800  # linux/fcntl.h, linux/stat.h
@@ -30,13 +34,13 @@ _AT_FDCWD, _AT_SYMLINK_NOFOLLOW, _STATX_BTIME = -100, 0x100, 0x800  # linux/fcnt
 @dataclass(frozen=True, slots=True)
 class Changes:
     """Paths below the workspace, sorted. `executed` are those of the added and changed ones that a
-    program of the host would run or obey, each with why. `complete` is False where the workspace
-    was too large to be looked through."""
+    program of the host would run or obey, what runs without being asked for first. `complete` is
+    False where the workspace was too large to be looked through."""
 
     added: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
-    executed: tuple[tuple[str, str], ...] = ()
+    executed: tuple[Executed, ...] = ()
     complete: bool = True
 
 
@@ -90,21 +94,22 @@ def changes_since(before: Before) -> Changes:
             continue  # made for the guards of another run
         (added if _is_new(entry.path, inode, since) else changed).append(path)
     removed = sorted(unseen) if walk.complete else []
-    told = sorted([*added, *changed])
     return Changes(
         tuple(sorted(added)),
         tuple(sorted(changed)),
         tuple(removed),
-        tuple((path, why) for path in told if (why := _why(before.workspace, path)) is not None),
+        executed_of(before.workspace, sorted([*added, *changed]), walk.links, os.environ),
         walk.complete and before.listed,
     )
 
 
 class _Walk:
-    """The files of a workspace, with their paths; `complete` is False once it had to stop."""
+    """The files of a workspace, with their paths; `complete` is False once it had to stop, and
+    `links` are those of them that are links, and obeyed or in a repository's own directory."""
 
     def __init__(self, root: Path, ignore: frozenset[str]) -> None:
         self.complete = True
+        self.links: list[str] = []
         self._root = root
         self._ignore = ignore
 
@@ -128,24 +133,25 @@ class _Walk:
                         return
                     path = prefix + entry.name
                     if entry.is_dir(follow_symlinks=False):
-                        if not (in_git and entry.name in _UNREPORTED):
+                        if not (in_git and self._is_kept(here, entry)):
                             waiting.append(path)
-                    elif path not in self._ignore and (
-                        not in_git or why_executed(path) is not None
-                    ):
+                    elif path not in self._ignore and self._is_told(path, entry, in_git=in_git):
                         yield path, entry
 
+    def _is_kept(self, here: str, entry: os.DirEntry[str]) -> bool:
+        """Whether git keeps in a directory of its own what nobody obeys."""
+        if entry.name not in GIT_KEEPS:
+            return False
+        own = here.rpartition("/")[2] == ".git" or mode_of(self._root / here / "HEAD") is not None
+        return own and all(mode_of(Path(entry.path, name)) is None for name in _OBEYED)
 
-def _why(workspace: Path, path: str) -> str | None:
-    if (why := why_executed(path)) is not None:
-        return why
-    above, _, name = path.rpartition("/")
-    if name != "HEAD" and name != "config":
-        return None
-    place = workspace / above
-    if all((place / other).exists() for other in ("HEAD", "objects", "refs", "config")):
-        return "git takes the directory it is in for a repository, and runs what its config names"
-    return None
+    def _is_told(self, path: str, entry: os.DirEntry[str], *, in_git: bool) -> bool:
+        is_link = entry.is_symlink()
+        obeyed = (in_git or is_link) and why_executed(path) is not None
+        if is_link and (obeyed or in_git):
+            self.links.append(path)  # whatever of a repository's own is behind it
+            return True
+        return obeyed or not in_git
 
 
 class _Statx(ctypes.Structure):

@@ -1,0 +1,120 @@
+"""Which changes of a workspace a program of the host would run or obey.
+
+By their names, by being part of what git would take for a repository in any of its forms, and by
+something that is obeyed leading to them: a link, or the settings of a repository.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from moat.workspace.executed import Why, why_executed
+from moat.workspace.gitconfig import settings_of
+from moat.workspace.repositories import Repository, referred_to
+from moat.workspace.tree import look_up, mode_of, parents, text_of
+
+_SETTINGS = ("config", "config.worktree")
+# Two of these make it likely enough that git takes the directory they are in for a repository: of
+# which one may be the settings of another.
+_SIGNS = ("HEAD", "commondir", "objects", "refs")
+_REPOSITORY = "git takes the directory it is in for a repository, and runs what its settings name"
+_HOOK = "git takes the directory it is in for a repository's, and runs it"
+_BEHIND = Why("git may find its settings and hooks behind it")
+_LINKED = "a link to it is obeyed"
+_LED = "settings of a repository lead git to it"
+_MOST_SETTINGS = 64  # files that are read
+_MOST_LINKS = 4096  # that are followed
+
+
+class Executed(NamedTuple):
+    """A file below the workspace that a program of the host would run or obey, and why; `asked`
+    where it takes a command of the person's that is known to run things, such as a build."""
+
+    path: str
+    why: str
+    asked: bool = False
+
+
+def executed_of(
+    root: Path, changed: Iterable[str], links: Iterable[str], environ: Mapping[str, str]
+) -> tuple[Executed, ...]:
+    """Those of the changed files, what runs without being asked for first. `links` are all links
+    of the workspace that are obeyed or in a repository's own directory, changed or not."""
+    places = _Places(root)
+    links = dict.fromkeys(links)
+    changed = list(changed)
+    found: dict[str, Executed] = {}
+    for path in changed:
+        if why := why_executed(path) or (_BEHIND if path in links else None):
+            found[path] = Executed(path, *why)
+        elif said := places.why(path):
+            found[path] = Executed(path, said)
+    led = _led_by_links(root, links)
+    for path in [path for path in found if path.rpartition("/")[2] in _SETTINGS][:_MOST_SETTINGS]:
+        for end in _led_by_settings(root, path, environ):
+            led.setdefault(end, Executed(end, _LED))
+    for path in changed if led else ():
+        for above in (path, *parents(path)):
+            if path not in found and above in led:
+                found[path] = led[above]._replace(path=path)
+    return tuple(sorted(found.values(), key=lambda one: (one.asked, one.path)))
+
+
+class _Places:
+    """The directories of a workspace that git may take for a repository."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._known: dict[str, bool] = {}
+
+    def why(self, path: str) -> str | None:
+        """Why git would obey a file that is in one of them."""
+        above, _, name = path.rpartition("/")
+        if name in (*_SETTINGS, "HEAD", "commondir") and self._is_one(above):
+            return _REPOSITORY
+        parts = path.split("/")
+        for depth, part in enumerate(parts):
+            if part == "hooks" and not name.endswith(".sample") and self._is_one(parts[:depth]):
+                return _HOOK
+        if parts[-2:] == ["info", "attributes"] and self._is_one(parts[:-2]):
+            return _REPOSITORY
+        return None
+
+    def _is_one(self, path: str | list[str]) -> bool:
+        place = path if isinstance(path, str) else "/".join(path)
+        if place not in self._known:
+            modes = (mode_of(self._root / place / sign) for sign in _SIGNS)
+            # A socket stands in for something that is not there.
+            signs = [mode for mode in modes if mode is not None and not stat.S_ISSOCK(mode)]
+            self._known[place] = len(signs) > 1
+        return self._known[place]
+
+
+def _led_by_links(root: Path, links: Iterable[str]) -> dict[str, Executed]:
+    led: dict[str, Executed] = {}
+    for path, _ in zip(links, range(_MOST_LINKS), strict=False):
+        why, end = why_executed(path) or _BEHIND, look_up(root, path).end
+        if end:
+            led.setdefault(end, Executed(end, _LINKED, why.asked))
+    return led
+
+
+def _led_by_settings(root: Path, path: str, environ: Mapping[str, str]) -> Iterator[str]:
+    """Where a file of settings leads git to, below the root. What it is relative to depends on how
+    git is asked, so several places are looked at."""
+    directory = path.rpartition("/")[0]
+    works = {directory, directory.rpartition("/")[0], ""}
+    for name, value in settings_of(text_of(root / path)):
+        if name == "core.worktree":
+            below = look_up(root, value if os.path.isabs(value) else f"{directory}/{value}")  # noqa: PTH117
+            works |= {below.end} if below.end else set()
+    for work in works:
+        for _, led in referred_to(root, Repository(directory, work), environ):
+            end = look_up(root, led)
+            yield from end.links
+            if end.end and end.mode is not None:
+                yield end.end
