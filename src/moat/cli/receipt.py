@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -10,6 +11,7 @@ from moat.cli.units import bytes_text, seconds_text
 from moat.run.receipt import Receipt
 
 _SHOWN = 8
+_SHOWN_FIRST = 40  # of what runs without being asked for: more than there are reasons
 
 
 def lines_of(receipt: Receipt) -> Iterator[str]:
@@ -53,21 +55,39 @@ def _files(receipt: Receipt) -> Iterator[str]:
         more = "" if changes.get("complete", True) else ", and more that were not looked at"
         yield f"  files: {', '.join(counts)}{more}"
     yield from _several("not guarded", changes.get("notes", ()), "moat receipt --json")
-    yield from _several(
-        "these would run something on this machine",
-        [f"{item['path']} ({item['why']})" for item in changes.get("executed", ())],
-        "moat receipt --json",
-    )
+    executed = changes.get("executed", ())
+    for items, when, most in (
+        ([item for item in executed if not item.get("asked")], "by itself", _SHOWN_FIRST),
+        ([item for item in executed if item.get("asked")], "when you build or test", _SHOWN),
+    ):
+        yield from _several(
+            f"{len(items)} {'file' if len(items) == 1 else 'files'} would run something on this "
+            f"machine, {when}",
+            [f"{item['path']} ({item['why']})" for item in _of_each_reason(items)],
+            "moat receipt --json",
+            most=most,
+        )
 
 
-def _several(what: str, items: Sequence[str], where: str) -> Iterator[str]:
+def _of_each_reason(items: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """One for each reason first, the nearest to the top of the workspace: many of a kind must not
+    push out the only one of another."""
+    nearest = sorted(items, key=lambda item: (item["path"].count("/"), item["path"]))
+    numbered, seen = [], Counter[str]()
+    for item in nearest:
+        numbered.append((seen[item["why"]], item))
+        seen[item["why"]] += 1
+    yield from (item for _, item in sorted(numbered, key=lambda one: one[0]))
+
+
+def _several(what: str, items: Sequence[str], where: str, *, most: int = _SHOWN) -> Iterator[str]:
     if len(items) == 1:
         yield f"  {what}: {items[0]}"
     elif items:
         yield f"  {what}:"
-        yield from (f"    {item}" for item in items[:_SHOWN])
-        if len(items) > _SHOWN:
-            yield f"    and {len(items) - _SHOWN} more: {where}"
+        yield from (f"    {item}" for item in items[:most])
+        if len(items) > most:
+            yield f"    and {len(items) - most} more: {where}"
 
 
 def as_data(receipt: Receipt) -> dict[str, Any]:
