@@ -84,6 +84,17 @@ def test_what_is_allowed_may_be_changed(user: User) -> None:
     assert [".envrc", ".git/config", ".vscode/tasks.json"] == told
 
 
+@pytest.mark.parametrize(("mode", "of"), [("555", "."), ("000", "."), ("555", ".git")])
+def test_a_directory_that_a_run_closes(user: User, mode: str, of: str) -> None:
+    """What Moat made is gone all the same, and the mode is what the run made it."""
+    place = Place.of(user)
+    place.on_host("git init -q .; mkdir .vscode")
+    said = place.in_box(f"chmod {mode} {of}", allow=[".vscode/tasks.json"])
+    assert 0 == said["code"], said["err"]
+    assert int(mode, 8) == (place.workspace / of).stat().st_mode & 0o777
+    assert [] == place.left()
+
+
 def test_a_run_with_the_option(user_cli: Cli) -> None:
     """And without."""
     script = "echo x > .envrc; test -f .envrc"

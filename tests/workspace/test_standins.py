@@ -166,3 +166,60 @@ def test_a_line_cut_in_half_hides_no_other(root: Path, stand_ins: StandIns, tmp_
         file.write('{"pa')
     stand_ins.remove_lost()
     assert [] == there(root)
+
+
+def test_a_workspace_that_is_absent_for_a_while(root: Path, stand_ins: StandIns) -> None:
+    """What was made goes when it is back."""
+    lose(stand_ins)
+    root.rename(root.with_name("away"))
+    stand_ins.remove_lost()
+    root.with_name("away").rename(root)
+    stand_ins.remove_lost()
+    assert [] == there(root)
+
+
+def test_another_file_system_in_its_place(root: Path, stand_ins: StandIns, tmp_path: Path) -> None:
+    """What was made on the first is there when that is back."""
+    lose(stand_ins)
+    journal = tmp_path / "home/workspaces/work-1/made.jsonl"
+    device = root.stat().st_dev
+    journal.write_text(journal.read_text().replace(f'"device": {device},', '"device": 1,'))
+    stand_ins.remove_lost()
+    assert '"device": 1,' in journal.read_text()
+    assert frozenset() == stand_ins.paths
+
+
+@pytest.mark.parametrize("content", [b"", b"work"])
+def test_a_root_that_is_none(
+    root: Path, stand_ins: StandIns, tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be somewhere below where the command was started."""
+    lose(stand_ins)
+    (tmp_path / "home/workspaces/work-1/root").write_bytes(content)
+    monkeypatch.chdir(root if not content else tmp_path)
+    before = there(root)
+    remove_lost(tmp_path / "home/workspaces")
+    assert before == there(root)
+    with stand_ins.used_by("next"):
+        assert str(root) == (tmp_path / "home/workspaces/work-1/root").read_text()
+    assert [] == there(root)
+
+
+def test_what_cannot_be_removed_stays_written_down(
+    root: Path, stand_ins: StandIns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And goes with the next."""
+    unlink = os.unlink
+
+    def refuse(path: str, **more: int) -> None:
+        if path == "commondir":
+            raise PermissionError(13, "Permission denied")
+        unlink(path, **more)
+
+    with stand_ins.used_by("run"):
+        stand_ins.make(WANTED)
+        monkeypatch.setattr(os, "unlink", refuse)
+    assert ["commondir"] == there(root)
+    monkeypatch.undo()
+    with stand_ins.used_by("next"):
+        assert [] == there(root)

@@ -19,12 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from moat.errors import MoatError
-from moat.files import ensure_private_dir, open_beneath
+from moat.files import ensure_private_dir, open_beneath, write_atomic
 from moat.workspace.guards import StandIn
+from moat.workspace.tree import parents as parents_of
 
 _ITSELF = b".\n"
 # What file systems say that have no sockets, or no second names.
 _NOT_HERE = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+# And when what was made is not there any more, or is used.
+_NOT_OURS = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR}
+)
 _MODES = {"socket": stat.S_IFSOCK, "file": stat.S_IFREG, "itself": stat.S_IFREG}
 
 
@@ -46,7 +51,7 @@ class StandIns:
             self._forget_the_dead()
             own = os.open(self._runs / run, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             fcntl.flock(own, fcntl.LOCK_EX)
-            (self._directory / "root").write_bytes(os.fsencode(self._root))
+            self._write_root()
         try:
             yield self
         finally:
@@ -78,8 +83,12 @@ class StandIns:
 
     @property
     def paths(self) -> frozenset[str]:
-        """What was made and may still be there, by any run."""
-        return frozenset(entry["path"] for entry in self._entries() if "path" in entry)
+        """What was made and is still there, by any run."""
+        return frozenset(
+            entry["path"]
+            for entry in self._entries()
+            if "path" in entry and _is_it(entry, _status(self._root / entry["path"]))
+        )
 
     def remove_lost(self) -> None:
         """Take away what no run that lives has use for."""
@@ -135,20 +144,33 @@ class StandIns:
             self._remove_all()
 
     def _remove_all(self) -> None:
+        """Remove what was made. What cannot be now stays written down, and is tried again."""
         entries = self._entries()
         if not entries:
             return
         with contextlib.ExitStack() as stack:
             try:
-                parents = _Parents(self._root, stack)
+                parents = _Parents(self._root, stack, ours=True)
             except OSError:
-                entries = []  # the workspace is gone, and all with it
-            for entry in reversed(entries):  # what is in a directory before the directory
-                with contextlib.suppress(OSError, KeyError, TypeError):
-                    _remove(parents, entry)
-        self._journal.unlink(missing_ok=True)
+                return  # perhaps it comes back
+            kept = [
+                # What is in a directory before the directory.
+                entry
+                for entry in reversed(entries)
+                if not _is_over(parents, entry)
+            ]
+        if kept:
+            lines = "".join(json.dumps(entry) + "\n" for entry in reversed(kept))
+            write_atomic(self._journal, lines.encode(), mode=0o600)
+        else:
+            self._journal.unlink(missing_ok=True)
 
     # the journal
+
+    def _write_root(self) -> None:
+        file, content = self._directory / "root", os.fsencode(self._root)
+        if not file.is_file() or file.read_bytes() != content:
+            write_atomic(file, content, mode=0o600)
 
     def _write(self, *entries: dict[str, Any]) -> None:
         if not entries:
@@ -185,24 +207,45 @@ class StandIns:
 
 
 class _Parents:
-    """The directories that things are in, below a root and through no link, each opened once."""
+    """The directories that things are in, below a root and through no link, each opened once.
 
-    def __init__(self, root: Path, stack: contextlib.ExitStack) -> None:
-        flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    With `ours`, those that belong to us and are closed to us (a box may have changed their modes)
+    are opened for as long as this lasts.
+    """
+
+    def __init__(self, root: Path, stack: contextlib.ExitStack, *, ours: bool = False) -> None:
         self._stack = stack
-        self._open = {"": self._keep(os.open(root, flags))}
+        self._ours = ours
+        self._open: dict[str, int] = {}
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._keep("", os.open(root, flags))
 
     def of(self, path: str) -> tuple[int, str]:
         """The directory of something, and its name in there."""
         above, _, name = path.rpartition("/")
-        if above not in self._open:
-            flags = os.O_PATH | os.O_DIRECTORY
-            self._open[above] = self._keep(open_beneath(self._open[""], above, flags))
+        for place in (*parents_of(above), *((above,) if above else ())):
+            if place not in self._open:
+                parent, _, last = place.rpartition("/")
+                flags = os.O_PATH | os.O_DIRECTORY
+                self._keep(place, open_beneath(self._open[parent], last, flags))
         return self._open[above], name
 
-    def _keep(self, descriptor: int) -> int:
+    def _keep(self, place: str, descriptor: int) -> None:
         self._stack.callback(os.close, descriptor)
-        return descriptor
+        self._open[place] = descriptor
+        status = os.fstat(descriptor)
+        mode = stat.S_IMODE(status.st_mode)
+        if self._ours and mode & 0o300 != 0o300 and status.st_uid == os.geteuid():
+            # This names what was opened, and nothing that has taken its place.
+            by_descriptor = f"/proc/self/fd/{descriptor}"
+            with contextlib.suppress(OSError):
+                os.chmod(by_descriptor, mode | 0o300)  # noqa: PTH101  # no path of anything's
+                self._stack.callback(_chmod, by_descriptor, mode)
+
+
+def _chmod(path: str, mode: int) -> None:
+    with contextlib.suppress(OSError):
+        os.chmod(path, mode)  # noqa: PTH101  # no path of anything's
 
 
 def remove_lost(workspaces: Path) -> None:
@@ -213,7 +256,8 @@ def remove_lost(workspaces: Path) -> None:
     for directory in workspaces.iterdir():
         with contextlib.suppress(OSError):
             root = Path(os.fsdecode((directory / "root").read_bytes()))
-            StandIns(directory, root).remove_lost()
+            if root.is_absolute():  # or it would be a place below wherever we are
+                StandIns(directory, root).remove_lost()
 
 
 def _make(name: str, kind: str, parent: int) -> None:
@@ -256,20 +300,50 @@ def _entry(one: StandIn, status: os.stat_result) -> dict[str, Any]:
     }
 
 
-def _remove(parents: _Parents, entry: dict[str, Any]) -> None:
+def _is_over(parents: _Parents, entry: dict[str, Any]) -> bool:
+    """Remove what was made; whether there is nothing more to be done about it."""
+    try:
+        parent, name = parents.of(entry["draft"] if "draft" in entry else entry["path"])
+        device = os.fstat(parent).st_dev
+        try:
+            _remove(parent, name, entry)
+        except FileNotFoundError:
+            pass
+        # Another file system may be mounted there for a while.
+        return bool(device == entry.get("device", device))
+    except (KeyError, TypeError):
+        return True  # no entry of ours
+    except OSError as error:
+        return error.errno in _NOT_OURS
+
+
+def _remove(parent: int, name: str, entry: dict[str, Any]) -> None:
     """Remove what was made, and nothing that has taken its place or become something."""
     if "draft" in entry:
-        parent, name = parents.of(entry["draft"])
         os.unlink(name, dir_fd=parent)  # a name that nobody can have guessed
         return
-    parent, name = parents.of(entry["path"])
-    status = os.stat(name, dir_fd=parent, follow_symlinks=False)
-    if (status.st_dev, status.st_ino) != (entry["device"], entry["inode"]):
-        return
-    if stat.S_IFMT(status.st_mode) != entry["type"]:
+    if not _is_it(entry, os.stat(name, dir_fd=parent, follow_symlinks=False)):
         return
     if entry["type"] == stat.S_IFDIR:
         os.rmdir(name, dir_fd=parent)  # only an empty one goes
-    elif (status.st_size, status.st_mtime_ns) == (entry["size"], entry["made"]):
-        # An inode alone says little: the next file may well have the same.
+    else:
         os.unlink(name, dir_fd=parent)
+
+
+def _is_it(entry: dict[str, Any], status: os.stat_result | None) -> bool:
+    """Whether something is what was made, as it was made."""
+    if status is None or (status.st_dev, status.st_ino) != (entry["device"], entry["inode"]):
+        return False
+    if stat.S_IFMT(status.st_mode) != entry["type"]:
+        return False
+    # An inode alone says little: the next file may well have the same.
+    return entry["type"] == stat.S_IFDIR or (
+        (status.st_size, status.st_mtime_ns) == (entry["size"], entry["made"])
+    )
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.lstat()
+    except OSError:
+        return None
