@@ -18,6 +18,8 @@ LATE = (
     "moat.proxy.h2_pool",
     "moat.proxy.h2_to_h1",
     "moat.run.box_terminal",
+    "moat.run.executing",
+    "moat.runtimes.sandbox.execute",
     "moat.vault.cipher",
 )
 

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import uvloop
 
+from moat.errors import MoatError
 from moat.run.sending import receive
 from moat.run.steps import choose_runtime
 from moat.run.supervisor import Supervisor
@@ -42,7 +43,8 @@ def supervise(channel: socket.socket) -> NoReturn:
 
 def _load() -> None:
     """Load what every run needs, while its plan is being made."""
-    choose_runtime()
+    with contextlib.suppress(MoatError):  # it is told when the box is to be made
+        choose_runtime().make_ready()
 
 
 def _leave_the_command_line(channel: socket.socket) -> None:

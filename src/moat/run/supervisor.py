@@ -13,7 +13,8 @@ import contextlib
 import json
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,6 @@ from moat.run import control
 from moat.run.accounting import accounted
 from moat.run.audience import Seat
 from moat.run.channel import Client
-from moat.run.executing import Executing
 from moat.run.grants import OpenedGrants, open_grants
 from moat.run.guarding import guarded
 from moat.run.late import load_late
@@ -50,6 +50,7 @@ from moat.vault.store import Store
 
 if TYPE_CHECKING:
     from moat.run.advice import Advice
+    from moat.run.executing import Executing
     from moat.run.serving import Served
 
 # From a signal that asks to end, to the one that does not.
@@ -93,7 +94,7 @@ class Supervisor:
             stop=self._stop,
             said=self._said,
         )
-        self._executing: Executing
+        self._executing: Callable[[], Executing]
 
     async def run(self, channel: socket.socket) -> None:
         """Live through the run and tell its clients how it ended."""
@@ -157,7 +158,7 @@ class Supervisor:
             )
             # Before the first thread: making the listener takes a fork that enters namespaces.
             spec = box_spec(directory, plan, mounts, umask=self._umask, guards=made.guards)
-            self._executing = Executing(plan.run, spec.environment, directory.root, grants)
+            self._executing = cache(partial(self._make_executing, spec.environment, grants))
             box = await stack.enter_async_context(boxed(choose_runtime(), spec))
             transcript = stack.enter_context(transcribed(directory, plan))
             accounting.begin()
@@ -291,11 +292,16 @@ class Supervisor:
             return self._execute(command, Client(reader, writer))
         return None
 
+    def _make_executing(self, environment: Mapping[str, str], grants: OpenedGrants) -> Executing:
+        from moat.run.executing import Executing  # here, as few runs have any
+
+        return Executing(self._plan.run, environment, self._directory.root, grants)
+
     async def _execute(self, command: Mapping[str, Any], client: Client) -> None:
         """Run a further command in the box for somebody."""
         if self._box is None or self._stopped_by is not None:
             raise MoatError(f"run {self._plan.run} is starting or stopping", hint="run: moat list")
-        words, code = await self._executing.execute(self._box, command, client)
+        words, code = await self._executing().execute(self._box, command, client)
         self._note("executed", command=words, exit_code=code)
 
     async def _attach(self, command: Mapping[str, Any], client: Client) -> None:
@@ -315,7 +321,7 @@ class Supervisor:
         return {
             "attached": audience.driver is not None,
             "watchers": audience.watchers,
-            "executing": self._executing.live,
+            "executing": self._executing().live,
         }
 
     def _told_to_stop(self, command: Mapping[str, Any]) -> dict[str, Any]:

@@ -181,6 +181,10 @@ class Runtime(Protocol):
 
     name: str
 
+    def make_ready(self) -> None:
+        """Find out what does not depend on what the box will be. Raises RuntimeUnavailable."""
+        ...
+
     async def create(self, spec: BoxSpec) -> Box:
         """Make a box, up to its gate. Raises RuntimeUnavailable."""
         ...

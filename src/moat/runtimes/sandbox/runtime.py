@@ -10,6 +10,7 @@ import signal
 import termios
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from moat.core.limits import Exceeded, LimitName
 from moat.errors import RuntimeUnavailable
@@ -17,11 +18,13 @@ from moat.runtimes.descriptors import read_some, read_to_end, wait_for_exit, wai
 from moat.runtimes.interface import BoxSockets, BoxSpec, Execution
 from moat.runtimes.sandbox.bwrap import explain_failure, find_bwrap
 from moat.runtimes.sandbox.devices import fix_devices
-from moat.runtimes.sandbox.execute import SandboxExecuted
 from moat.runtimes.sandbox.limited import Limited
 from moat.runtimes.sandbox.netns import listen_in_netns
 from moat.runtimes.sandbox.protect import protect
 from moat.runtimes.sandbox.spawn import KEYS, Spawned
+
+if TYPE_CHECKING:
+    from moat.runtimes.sandbox.execute import SandboxExecuted
 
 # Longer than any start that will still succeed, on a machine that is short of everything.
 _START_TIMEOUT = 30.0
@@ -120,6 +123,8 @@ class SandboxBox:
 
     async def execute(self, execution: Execution) -> SandboxExecuted:
         """Start a further command in the box. Raises RuntimeUnavailable."""
+        from moat.runtimes.sandbox.execute import SandboxExecuted  # here, as few runs have any
+
         executed = SandboxExecuted(execution, self._child, umask=self._umask)
         try:
             # Moving a process to a group waits for all processors of the machine.
@@ -223,6 +228,10 @@ class SandboxRuntime:
     """Makes sandboxes. See `moat.runtimes.interface.Runtime`."""
 
     name = "sandbox"
+
+    def make_ready(self) -> None:
+        """Find bubblewrap. Raises RuntimeUnavailable."""
+        find_bwrap()
 
     async def create(self, spec: BoxSpec) -> SandboxBox:
         """Make a sandbox, up to its gate. Raises RuntimeUnavailable."""
