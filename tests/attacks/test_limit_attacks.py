@@ -303,6 +303,32 @@ print("had it", flush=True)
     assert (0, None, "had it\n") == (said["code"], said["exceeded"], said["out"])
 
 
+# What many share is large, and slow to look at; behind it, one takes more than it may.
+BEHIND = """
+import mmap, os, time
+def touched(size):
+    return mmap.mmap(-1, size, mmap.MAP_SHARED | mmap.MAP_POPULATE)
+shared = touched(300 << 20)
+for _ in range(250):
+    if os.fork() == 0:
+        shared[::4096]
+        time.sleep(40)
+        os._exit(0)
+time.sleep(3)
+held = touched(640 << 20)
+print("has them", flush=True)
+time.sleep(8)
+print("had them", flush=True)
+"""
+
+
+def test_nobody_hides_behind_what_many_share(way: Way) -> None:
+    """However long a look at all of it would take."""
+    said = way.run("python3", "-c", BEHIND, memory=400 * MIB)
+    assert "memory" == said["exceeded"]
+    assert "had them" not in said["out"]
+
+
 # Disk.
 
 FILLER = """

@@ -85,3 +85,9 @@ def test_the_first_limit_that_ends_it_is_the_one() -> None:
     judge, _ = judged({"oom_kills": 1}, {"disk": 7000})
     assert isinstance(judge.exceeded, Exceeded)
     assert "memory" == judge.exceeded.limit
+
+
+def test_memory_that_is_certain_is_looked_at_once() -> None:
+    """One process alone has too much, or nobody could tell in time."""
+    assert ["memory"] == judged({"memory": 1001, "certain": True})[1]
+    assert [None] == judged({"memory": 900, "certain": True})[1]

@@ -15,7 +15,7 @@ from moat.errors import RuntimeUnavailable
 from moat.runtimes.descriptors import wait_for_exit
 from moat.runtimes.sandbox.cgroup import HOLDS, Group, find_places
 from moat.runtimes.sandbox.rlimits import confine, holds_processes_here
-from moat.runtimes.sandbox.watch import Watch
+from moat.runtimes.sandbox.watch import Closer, Seen, Watch
 
 # Moving a process waits for all processors of the machine, which takes longer than the rest of a
 # start. So it is done by another, while bubblewrap makes the box.
@@ -36,6 +36,7 @@ class Limited:
         self._joining: tuple[int, int] | None = None  # a process, and a hold on it
         self._rlimit = False
         self._watch: Watch | None = None
+        self._weighing: asyncio.Future[Seen] | None = None
         self.held: Mapping[LimitName, str] = {}
         """What holds each limit that there is: "cgroup v1", "rlimit", "watched", "tmpfs"."""
 
@@ -119,9 +120,18 @@ class Limited:
         """Wait until a limit was met for which the box should be destroyed."""
         assert self._watch is not None
         while True:
-            if found := self._watch.look():
+            found = self._watch.look()
+            if isinstance(found, Closer):
+                found = self._watch.judge(await self._weigh(self._watch, found))
+            if found:
                 return found
             await asyncio.sleep(self._watch.pause())
+
+    async def _weigh(self, watch: Watch, closer: Closer) -> Seen:
+        """Look closer, beside the event loop; who is cancelled leaves the thread to `close`."""
+        loop = asyncio.get_running_loop()
+        self._weighing = loop.run_in_executor(None, watch.weigh, closer)
+        return await asyncio.shield(self._weighing)
 
     def kill_all(self) -> None:
         """End all that is in the box's group, if it has one."""
@@ -137,6 +147,9 @@ class Limited:
         """Give back what was held, when all processes of the box are gone."""
         await self._joined()
         if self._watch is not None:
+            self._watch.stop()
+            if self._weighing is not None:
+                await asyncio.wait({self._weighing})  # it reads what is closed now
             self._watch.close()
         self._drop_group()
 

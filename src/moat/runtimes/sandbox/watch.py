@@ -10,10 +10,12 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from moat.core.limits import Exceeded, LimitName, Limits, exceeded
 from moat.runtimes.sandbox.cgroup import Group
+from moat.runtimes.sandbox.usage import Usage
 
 # The file systems of a box that lie in memory.
 PRIVATE = ("tmp", "var/tmp", "run", "home", "dev/shm")
@@ -21,11 +23,11 @@ PRIVATE = ("tmp", "var/tmp", "run", "home", "dev/shm")
 _LASTING = 1.5
 # How long before the end it must have been met to be what ended the box.
 _LATELY = 2.0
-_PAUSE, _SHORTEST = 0.5, 0.02
+_PAUSE, _SHORTEST, _LONGEST = 0.5, 0.02, 1.0
 # The fastest that a box could use up what is left, by one look to the next.
 _BYTES_A_SECOND, _PROCESSES_A_SECOND = 4 << 30, 20_000
 _SHARE = 20  # a look may take one part in so many of the time
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+_WEIGHING = 5.0  # seconds a closer look at memory may take; who has it take longer has too much
 
 
 class Seen(NamedTuple):
@@ -34,6 +36,7 @@ class Seen(NamedTuple):
     `at` is a time in seconds; `oom_kills` and `refused` (processes that could not be started)
     count from the box's start; `processes` counts threads, None where nobody counts; `memory` in
     bytes, None where the kernel holds it; `disk` are bytes in its private file systems.
+    `certain` says that memory need not be looked at again to be over its limit.
     """
 
     at: float
@@ -42,6 +45,14 @@ class Seen(NamedTuple):
     processes: int | None = None
     memory: int | None = None
     disk: int = 0
+    certain: bool = False
+
+
+class Closer(NamedTuple):
+    """What a closer look at memory is taken with."""
+
+    seen: Seen
+    resident: Mapping[str, int]
 
 
 class Judge:
@@ -85,7 +96,7 @@ class Judge:
         limits, found = self._limits, dict[LimitName, bool]()
         if seen.oom_kills or _beyond(seen.memory, limits.memory):
             # What is looked at one after the other may change meanwhile, so it is looked at twice.
-            found["memory"] = bool(seen.oom_kills) or "memory" in self._since
+            found["memory"] = bool(seen.oom_kills) or seen.certain or "memory" in self._since
         more_refused, self._refused = seen.refused > self._refused, seen.refused
         if limits.processes is not None:
             if not self._held and _beyond(seen.processes, limits.processes):
@@ -123,7 +134,7 @@ class Watch:
         self._took = 0.0
         self._open = contextlib.ExitStack()
         try:
-            self._processes = self._directory(f"/proc/{init}/root/proc", os.O_RDONLY)
+            self._usage = Usage(self._directory(f"/proc/{init}/root/proc", os.O_RDONLY))
             self._private = self._file_systems(init)
         except OSError:
             self.close()
@@ -143,23 +154,47 @@ class Watch:
         """All limits that were met."""
         return tuple(self._judge.met.values())
 
-    def look(self) -> Exceeded | None:
-        """Take a look; the limit that ends the box, once there is one."""
+    def look(self) -> Exceeded | Closer | None:
+        """Take a look; the limit that ends the box, once there is one.
+
+        Where memory may be over its limit, if none of it is shared, it says what a closer look
+        needs: that is taken by `weigh`, and judged by `judge`.
+        """
         began = time.monotonic()
-        self._last = seen = self._see(began)
-        self._took = time.monotonic() - began
+        seen, resident = self._see(began)
+        if _beyond(seen.memory, self._limits.memory):
+            return Closer(seen, resident)
+        return self.judge(seen)
+
+    def weigh(self, closer: Closer, *, seconds: float = _WEIGHING) -> Seen:
+        """Take a closer look, in a thread: a box may have it take so many seconds, or more."""
+        seen, limit = closer.seen, self._limits.memory
+        assert limit is not None
+        weighed = self._usage.weigh(closer.resident, limit - seen.disk, seconds=seconds)
+        return seen._replace(memory=weighed.memory + seen.disk, certain=weighed.certain)
+
+    def judge(self, seen: Seen) -> Exceeded | None:
+        """Take what was seen into account; the limit that ends the box, once there is one."""
+        self._last = seen
+        self._took = time.monotonic() - seen.at
         return self._judge.judge(seen)
 
     def end(self, *, failed: bool) -> None:
         """Take the last look, when the box has ended, and judge its end."""
         if self._judge.exceeded is None:
-            self.look()
+            seen, _ = self._see(time.monotonic())
+            # Of memory there is left what lies there as files.
+            self.judge(seen._replace(memory=seen.disk if self._memory else None))
             self._judge.end(time.monotonic(), failed=failed)
+
+    def stop(self) -> None:
+        """Look no closer."""
+        self._usage.stop()
 
     def pause(self) -> float:
         """How many seconds may pass before the next look."""
         seen, limits = self._last, self._limits
-        if seen is None:
+        if seen is None or _beyond(seen.memory, limits.memory):
             return _SHORTEST
         pause = _PAUSE
         if seen.memory is not None and limits.memory is not None:
@@ -168,7 +203,7 @@ class Watch:
             pause = min(pause, (limits.processes - seen.processes) / _PROCESSES_A_SECOND)
         if limits.disk is not None and self._memory:
             pause = min(pause, (limits.disk - seen.disk) / _BYTES_A_SECOND)
-        return max(pause, _SHORTEST, self._took * _SHARE)
+        return max(pause, _SHORTEST, min(self._took * _SHARE, _LONGEST))
 
     def _directory(self, path: str, flags: int) -> int:
         flags |= os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -184,66 +219,26 @@ class Watch:
             found.setdefault(os.fstat(descriptor).st_dev, descriptor)
         return tuple(found.values())
 
-    def _see(self, at: float) -> Seen:
+    def _see(self, at: float) -> tuple[Seen, dict[str, int]]:
         disk = sum(map(_used, self._private))
         group, limits = self._group, self._limits
-        counted = group.processes() if group else None
-        memory = None
-        if self._memory or (counted is None and limits.processes is not None):
-            resident, counted_here, pids = self._count()
-            counted = counted_here if counted is None else counted
-            memory = resident + disk if self._memory else None
-            if _beyond(memory, limits.memory):
-                memory = self._proportional(pids) + disk
-        return Seen(
+        processes = group.processes() if group else None
+        memory, resident = None, dict[str, int]()
+        if self._memory or (processes is None and limits.processes is not None):
+            counted = self._usage.count()
+            processes = counted.threads if processes is None else processes
+            if self._memory:
+                resident.update(counted.resident)
+                memory = sum(resident.values()) + disk
+        seen = Seen(
             at,
             oom_kills=group.oom_kills() if group else 0,
             refused=group.refused() if group else 0,
-            processes=counted,
+            processes=processes,
             memory=memory,
             disk=disk,
         )
-
-    def _count(self) -> tuple[int, int, dict[str, int]]:
-        """Bytes in memory, shared ones as often as they are; threads; bytes by process."""
-        pids: dict[str, int] = {}
-        threads = 0
-        try:
-            names = os.listdir(self._processes)  # noqa: PTH208  # a descriptor
-        except OSError:  # all of it is gone
-            return 0, 0, pids
-        for name in filter(str.isdigit, names):
-            more, pids[name] = self._look_at(name)
-            threads += more
-        return sum(pids.values()), threads, pids
-
-    def _look_at(self, name: str) -> tuple[int, int]:
-        """Threads of a process, and its bytes in memory; of one that is gone, nothing."""
-        # After the name of the program, which may hold anything: proc_pid_stat(5), from 3 on.
-        fields = self._read(f"{name}/stat").rpartition(b")")[2].split()
-        return (int(fields[17]), int(fields[21]) * _PAGE) if len(fields) > 21 else (0, 0)
-
-    def _proportional(self, pids: dict[str, int]) -> int:
-        """Bytes in memory, each once. What a process hides of itself counts in full."""
-        total = 0
-        for name, resident in pids.items():
-            lines = (line.split() for line in self._read(f"{name}/smaps_rollup").splitlines())
-            shares = [int(words[1]) * 1024 for words in lines if words[0] in (b"Pss:", b"SwapPss:")]
-            # One that hides it is still there; one that has ended has nothing any more.
-            total += sum(shares) if shares else min(resident, self._look_at(name)[1])
-        return total
-
-    def _read(self, path: str) -> bytes:
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._processes)
-        except OSError:
-            return b""
-        try:
-            return os.read(descriptor, 16_384)
-        except OSError:
-            return b""
-        finally:
-            os.close(descriptor)
+        return seen, resident
 
 
 def _used(directory: int) -> int:
