@@ -335,6 +335,29 @@ def test_it_is_pruned_where_it_is_not_guarded(user: User) -> None:
     assert place.on_host("git -C ../tree status", check=False).returncode != 0
 
 
+def filled(user: User, *, forget: bool) -> bool:
+    """Whether a second run reaches a repository that the first has hidden in a crowd."""
+    place = Place.of(user)
+    place.on_host(NESTED)
+    place.in_box("seq 200 | xargs mkdir", most=100)
+    if forget:
+        for known in place.home.glob("workspaces/*/repositories.json"):
+            known.unlink()
+    script = f"printf '{PAYLOAD}' >> sub/.git/config; true".replace("MARK", str(place.mark))
+    place.in_box(script, most=100)
+    return planted(place)
+
+
+def test_a_workspace_that_an_earlier_run_has_filled(user: User) -> None:
+    """What was found before is guarded."""
+    assert not filled(user, forget=False)
+
+
+def test_a_filled_workspace_where_nobody_remembers(user: User) -> None:
+    """That it was remembered is what stood in the way."""
+    assert filled(user, forget=True)
+
+
 # Repositories that a run makes: nothing guards them, so every file that counts must be told of.
 PLANTED = {
     "settings_elsewhere": (

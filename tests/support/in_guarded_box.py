@@ -2,7 +2,8 @@
 
 A program of its own, so that it can be run as another user. Takes a JSON object (`home`,
 `workspace`, `script`, `allow`, `off`) and prints another (`code`, `out`, `err`, `during`, `notes`).
-`off` names a guard that is left out, to show that an attack succeeds without it.
+`off` names a guard that is left out, to show that an attack succeeds without it; `most` is how many
+directories are searched for repositories.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from moat.runtimes.descriptors import read_to_end
 from moat.runtimes.etc import etc_files
 from moat.runtimes.interface import BoxSpec, Mount
 from moat.runtimes.sandbox.runtime import SandboxRuntime
-from moat.workspace import changes
+from moat.workspace import changes, repositories
 
 
 async def run(asked):
@@ -46,6 +47,7 @@ async def run(asked):
     for name, content in etc_files(b"").items():
         (etc / name).parent.mkdir(parents=True, exist_ok=True)
         (etc / name).write_bytes(content)
+    repositories.MOST_DIRECTORIES = asked.get("most", repositories.MOST_DIRECTORIES)
     off = asked.get("off")
     with contextlib.nullcontext() if off == "all" else guarded(plan, home) as found:
         guards = found.guards if found else ()

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from moat.runtimes.interface import Guard
-from moat.workspace import repositories
+from moat.workspace import guards, repositories
 from moat.workspace.guards import Guarding, guard_workspace
+from moat.workspace.known import Known, add_known, read_known
 
 
 @pytest.fixture
@@ -148,7 +149,7 @@ def test_a_large_workspace_is_searched_for_a_moment(
     (root / "a").mkdir()
     for number in range(20):
         (root / "a" / str(number)).mkdir()
-    monkeypatch.setattr(repositories, "MOST_ENTRIES", 10)
+    monkeypatch.setattr(repositories, "MOST_DIRECTORIES", 10)
     found = guarded(root)
     assert not found.complete
     assert ".git/config" in closed(found)
@@ -165,3 +166,51 @@ def test_stand_ins_of_another_run_make_no_repository(tmp_path: Path) -> None:
             if "/" not in path and kind == "socket":
                 os.mknod(root / path, stat.S_IFSOCK)
         assert not {"objects", "HEAD", "config"} & {entry.name for entry in root.iterdir()}
+
+
+def test_files_do_not_keep_repositories_from_being_found(root: Path) -> None:
+    """A run can make any number of them."""
+    for number in range(31_000):
+        os.mknod(root / str(number))
+    (root / "z").mkdir()
+    git(root / "z", "init", "-q")
+    found = guard_workspace(root, environ={}, known=Known(complete=True))
+    assert "z/.git/config" in closed(found)
+
+
+def test_what_earlier_runs_have_found_comes_first(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much there is now."""
+    (root / "z").mkdir()
+    git(root / "z", "init", "-q")
+    monkeypatch.setattr(repositories, "MOST_DIRECTORIES", 0)
+    assert "z/.git/config" not in closed(guarded(root))
+    found = guard_workspace(root, environ={}, known=Known(("z", "gone", "../x", "/")))
+    assert {"z/.git/config", ".git/config"} < closed(found)
+
+
+def test_what_is_known_grows(tmp_path: Path) -> None:
+    """What is not found again may only be hidden."""
+    directory = tmp_path / "home/work"
+    assert Known() == read_known(directory)
+    add_known(directory, ["", "a"], complete=True)
+    add_known(directory, ["b"], complete=False)
+    assert Known(("", "a", "b"), True) == read_known(directory)
+
+
+def test_not_all_names_of_a_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is said."""
+    os.link(root / ".git/config", root / "other")
+    assert guarded(root).all_names
+    monkeypatch.setattr(guards, "MOST_NAMES", 0)
+    assert not guarded(root).all_names
+
+
+def test_files_that_go_while_names_are_looked_for(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run may work here."""
+    os.link(root / ".git/config", root / "other")
+    monkeypatch.setattr(os, "walk", lambda _: [(str(root), [], ["gone", "other"])])
+    assert "other" in closed(guarded(root))

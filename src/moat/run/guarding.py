@@ -13,6 +13,7 @@ from moat.run.kept import workspace_key
 from moat.run.plan import Plan
 from moat.runtimes.interface import Guard
 from moat.workspace.guards import Guarding, guard_common, guard_workspace
+from moat.workspace.known import add_known, read_known
 from moat.workspace.standins import StandIns
 
 
@@ -37,7 +38,14 @@ def guarded(plan: Plan, home: Home) -> Iterator[Guarded]:
             return stack.enter_context(stand_ins.used_by(plan.run))
 
         made = used(plan.workspace)
-        found = guard_workspace(plan.workspace, allowed=plan.allow_write, environ=os.environ)
+        notebook = home.workspaces / workspace_key(plan.workspace)
+        found = guard_workspace(
+            plan.workspace,
+            allowed=plan.allow_write,
+            environ=os.environ,
+            known=read_known(notebook),
+        )
+        add_known(notebook, found.places, complete=found.complete)
         made.make(found.stand_ins)
         guards = found.guards
         if plan.git_directory is not None:
@@ -57,6 +65,8 @@ def _notes(found: Guarding) -> Iterator[str]:
         yield f"git is led to {path}, which is not guarded: all of it would be"
     if not found.complete:
         yield "the workspace is large: not all of it was searched for repositories"
+    if not found.all_names:
+        yield "the workspace is large: not all further names of guarded files were found"
 
 
 def git_environment(guards: tuple[Guard, ...]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from moat.runtimes.interface import WORKSPACE, Guard
 from moat.workspace.executed import BARE_NEEDS, NEVER_ALLOWED, UNITS
+from moat.workspace.known import NOTHING_KNOWN, Known
 from moat.workspace.repositories import (
     Missing,
     Repository,
@@ -19,6 +20,8 @@ from moat.workspace.repositories import (
     wants_of,
 )
 from moat.workspace.tree import Found, look_up, mode_of, parents
+
+MOST_NAMES = 200_000  # that are looked at for those of guarded files
 
 
 class StandIn(NamedTuple):
@@ -31,28 +34,37 @@ class StandIn(NamedTuple):
 class Guarding(NamedTuple):
     """What is to be guarded below a root, and what must be made for it first.
 
-    `complete` says whether all of the root was looked through; `open_to` are places that should
-    be guarded and cannot, as all of the workspace would be.
+    `complete` says whether all of the root was looked through for repositories, which begin at
+    `places`, and `all_names` whether it was for further names of what is guarded; `open_to` are
+    places that should be guarded and cannot, as all of the workspace would be.
     """
 
     guards: tuple[Guard, ...] = ()
     stand_ins: tuple[StandIn, ...] = ()
     complete: bool = True
     open_to: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
+    all_names: bool = True
 
 
 def guard_workspace(
-    root: Path, *, allowed: Iterable[str] = (), environ: Mapping[str, str]
+    root: Path,
+    *,
+    allowed: Iterable[str] = (),
+    environ: Mapping[str, str],
+    known: Known = NOTHING_KNOWN,
 ) -> Guarding:
-    """What to guard of a workspace, a real path. Nothing is changed."""
+    """What to guard of a workspace, a real path; `known` is what earlier runs have found. Nothing
+    is changed."""
     free = tuple(path for path in allowed if path not in NEVER_ALLOWED)
-    found, wants, complete = find_repositories(root)
-    wants += _units(free)
+    search = find_repositories(root, known)
+    found, wants = search.repositories, [*search.wants, *_units(free)]
     if mode_of(root / ".git") is None:
         wants.append(Want(".git", "directory"))
     if all(repository.directory for repository in found):
         wants += _no_repository_itself(root)
-    return _decide(root, found, wants, free, environ, complete=complete)
+    decided = _decide(root, found, wants, free, environ)
+    return decided._replace(complete=search.complete, places=search.places)
 
 
 def guard_common(
@@ -76,7 +88,6 @@ def _decide(
     environ: Mapping[str, str],
     *,
     root: str = WORKSPACE,
-    complete: bool = True,
 ) -> Guarding:
     for repository in found:
         if root == WORKSPACE and not repository.is_outside:
@@ -93,13 +104,15 @@ def _decide(
                 open_to.append(path or ".")
                 continue
             ends[path] = ends.get(path) or kind
+    all_names = True
     if several := [path for path in ends if _has_other_names(place / path)]:
-        ends |= dict.fromkeys(_other_names(place, several))
+        names, all_names = _other_names(place, several)
+        ends |= dict.fromkeys(names)
     return Guarding(
         tuple(_in_order(ends, root)),
         tuple(_stand_ins(place, ends)),
-        complete,
-        tuple(dict.fromkeys(open_to)),
+        open_to=tuple(dict.fromkeys(open_to)),
+        all_names=all_names,
     )
 
 
@@ -198,28 +211,42 @@ def _has_other_names(path: Path) -> bool:
         return False
 
 
-def _other_names(place: Path, paths: Iterable[str]) -> Iterator[str]:
-    """All other names of some files, as far as the workspace is looked through."""
-    wanted: set[tuple[int, int]] = set()
-    for path in paths:
-        below = [place / path]
-        if (place / path).is_dir():
-            below = list((place / path).iterdir())
-        for file in below:
-            status = file.lstat()
-            if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
-                wanted.add((status.st_dev, status.st_ino))
+def _other_names(place: Path, paths: Iterable[str]) -> tuple[list[str], bool]:
+    """The other names of some files, and whether all of the workspace was looked through."""
+    wanted = {
+        (status.st_dev, status.st_ino)
+        for path in paths
+        for status in _files_at(place / path)
+        if status.st_nlink > 1
+    }
     inodes = {inode for _, inode in wanted}
+    names: list[str] = []
     seen = 0
-    for above, _, names in os.walk(place):
-        for name in names:
-            file = Path(above, name)
+    for above, _, files in os.walk(place):
+        for name in files:
             seen += 1
-            if seen > _MOST_NAMES:
-                return
-            status = file.lstat()
-            if status.st_ino in inodes and (status.st_dev, status.st_ino) in wanted:
-                yield str(file.relative_to(place))
+            if seen > MOST_NAMES:
+                return names, False
+            status = _status(Path(above, name))
+            # Gone by now, perhaps: other runs work here.
+            if status and status.st_ino in inodes and (status.st_dev, status.st_ino) in wanted:
+                names.append(str(Path(above, name).relative_to(place)))
+    return names, True
 
 
-_MOST_NAMES = 200_000
+def _files_at(path: Path) -> Iterator[os.stat_result]:
+    """A file, or those right in a directory."""
+    try:
+        below = [*path.iterdir()] if path.is_dir() else [path]
+    except OSError:
+        below = []
+    for status in map(_status, below):
+        if status and stat.S_ISREG(status.st_mode):
+            yield status
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.lstat()
+    except OSError:
+        return None

@@ -8,16 +8,21 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from moat.workspace.executed import BARE_NEEDS
 from moat.workspace.gitconfig import Reference, references, settings_of
+from moat.workspace.known import NOTHING_KNOWN, Known
 from moat.workspace.tree import TooMuch, directories, look_up, mode_of, text_of
 
-# How much of a workspace is looked through for repositories, before a run starts.
-MOST_ENTRIES = 30_000
+# How much of a workspace is looked through for repositories, before a run starts: directories, as
+# files cost little. Where an earlier search came to its end, a run may have put there what keeps
+# this one from it, so it takes its time.
+MOST_DIRECTORIES = 30_000
 MOST_SECONDS = 0.15
+MOST_SECONDS_FILLED = 3.0
 _MOST_FILES = 64  # of settings that include each other
 _MOST_DEPTH = 8  # of submodules whose names have slashes
 
@@ -47,23 +52,48 @@ class Repository(NamedTuple):
         return self.directory.startswith("/")
 
 
-def find_repositories(root: Path) -> tuple[list[Repository], list[Want], bool]:
-    """All repositories with files below a root, the `.git` files that lead to some, and whether
-    all of the root was looked through."""
+class Search(NamedTuple):
+    """All repositories with files below a root, the places of `.git` files and links that lead to
+    some, the directories where a repository begins, and whether all of the root was looked through.
+    """
+
+    repositories: list[Repository]
+    wants: list[Want]
+    places: tuple[str, ...]
+    complete: bool
+
+
+def find_repositories(root: Path, known: Known = NOTHING_KNOWN) -> Search:
+    """Look for repositories, first where earlier runs have found some."""
     found: dict[str, Repository] = {}
     wants: list[Want] = []
+    places: dict[str, None] = {}
+
+    def look(here: str, names: AbstractSet[str]) -> None:
+        if here in places:
+            return
+        if ".git" in names:
+            places[here] = None
+            prefix = here + "/" if here else ""
+            for repository in _behind(root, prefix + ".git", here, wants):
+                found.setdefault(repository.directory, repository)
+        if names >= set(BARE_NEEDS):
+            places[here] = None
+            found.setdefault(here, Repository(here, None))
+
+    for here in known.places:
+        place = look_up(root, here)
+        if not place.links and place.mode is not None and stat.S_ISDIR(place.mode):
+            signs = (".git", *BARE_NEEDS)
+            look(here, {name for name in signs if mode_of(root / here / name) is not None})
+    seconds = MOST_SECONDS_FILLED if known.complete else MOST_SECONDS
     complete = True
     try:
-        for here, names in directories(root, entries=MOST_ENTRIES, seconds=MOST_SECONDS):
-            prefix = here + "/" if here else ""
-            if ".git" in names:
-                for repository in _behind(root, prefix + ".git", here, wants):
-                    found.setdefault(repository.directory, repository)
-            if names.issuperset(BARE_NEEDS):
-                found.setdefault(here, Repository(here, None))
+        for here, names in directories(root, most=MOST_DIRECTORIES, seconds=seconds):
+            look(here, names)
     except TooMuch:
         complete = False
-    return list(found.values()), wants, complete
+    return Search(list(found.values()), wants, tuple(places), complete)
 
 
 def _behind(root: Path, path: str, work: str, wants: list[Want]) -> Iterator[Repository]:

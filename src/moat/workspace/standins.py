@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from moat.errors import MoatError
-from moat.files import ensure_private_dir, open_beneath, write_atomic
+from moat.files import ensure_private_dir, write_atomic
 from moat.workspace.guards import StandIn
-from moat.workspace.tree import parents as parents_of
+from moat.workspace.opened import Parents
 
 _ITSELF = b".\n"
 # What file systems say that have no sockets, or no second names.
@@ -66,7 +66,7 @@ class StandIns:
             return
         with self._locked(), contextlib.ExitStack() as stack:
             try:
-                parents = _Parents(self._root, stack)
+                parents = Parents(self._root, stack)
                 self._make_directories(parents, (one for one in wanted if one.kind == "directory"))
                 # Another name costs less than another file.
                 if sockets := [one for one in wanted if one.kind == "socket"]:
@@ -98,14 +98,14 @@ class StandIns:
 
     # making
 
-    def _make_directories(self, parents: _Parents, wanted: Iterable[StandIn]) -> None:
+    def _make_directories(self, parents: Parents, wanted: Iterable[StandIn]) -> None:
         for one in wanted:
             parent, name = parents.of(one.path)
             with contextlib.suppress(FileExistsError):
                 os.mkdir(name, 0o755, dir_fd=parent)
                 self._write(_entry(one, os.stat(name, dir_fd=parent, follow_symlinks=False)))
 
-    def _make_file(self, parents: _Parents, names: list[StandIn]) -> None:
+    def _make_file(self, parents: Parents, names: list[StandIn]) -> None:
         """Make one file with one or more names. It begins under a name that nobody else has, is
         written down, and is given its own then."""
         parent, _ = parents.of(names[0].path)
@@ -150,7 +150,7 @@ class StandIns:
             return
         with contextlib.ExitStack() as stack:
             try:
-                parents = _Parents(self._root, stack, ours=True)
+                parents = Parents(self._root, stack, ours=True)
             except OSError:
                 return  # perhaps it comes back
             kept = [
@@ -206,48 +206,6 @@ class StandIns:
             os.close(lock)
 
 
-class _Parents:
-    """The directories that things are in, below a root and through no link, each opened once.
-
-    With `ours`, those that belong to us and are closed to us (a box may have changed their modes)
-    are opened for as long as this lasts.
-    """
-
-    def __init__(self, root: Path, stack: contextlib.ExitStack, *, ours: bool = False) -> None:
-        self._stack = stack
-        self._ours = ours
-        self._open: dict[str, int] = {}
-        flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._keep("", os.open(root, flags))
-
-    def of(self, path: str) -> tuple[int, str]:
-        """The directory of something, and its name in there."""
-        above, _, name = path.rpartition("/")
-        for place in (*parents_of(above), *((above,) if above else ())):
-            if place not in self._open:
-                parent, _, last = place.rpartition("/")
-                flags = os.O_PATH | os.O_DIRECTORY
-                self._keep(place, open_beneath(self._open[parent], last, flags))
-        return self._open[above], name
-
-    def _keep(self, place: str, descriptor: int) -> None:
-        self._stack.callback(os.close, descriptor)
-        self._open[place] = descriptor
-        status = os.fstat(descriptor)
-        mode = stat.S_IMODE(status.st_mode)
-        if self._ours and mode & 0o300 != 0o300 and status.st_uid == os.geteuid():
-            # This names what was opened, and nothing that has taken its place.
-            by_descriptor = f"/proc/self/fd/{descriptor}"
-            with contextlib.suppress(OSError):
-                os.chmod(by_descriptor, mode | 0o300)  # noqa: PTH101  # no path of anything's
-                self._stack.callback(_chmod, by_descriptor, mode)
-
-
-def _chmod(path: str, mode: int) -> None:
-    with contextlib.suppress(OSError):
-        os.chmod(path, mode)  # noqa: PTH101  # no path of anything's
-
-
 def remove_lost(workspaces: Path) -> None:
     """Take away what lost runs have left in any workspace; `workspaces` is Moat's directory of
     them."""
@@ -300,7 +258,7 @@ def _entry(one: StandIn, status: os.stat_result) -> dict[str, Any]:
     }
 
 
-def _is_over(parents: _Parents, entry: dict[str, Any]) -> bool:
+def _is_over(parents: Parents, entry: dict[str, Any]) -> bool:
     """Remove what was made; whether there is nothing more to be done about it."""
     try:
         parent, name = parents.of(entry["draft"] if "draft" in entry else entry["path"])

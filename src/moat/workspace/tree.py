@@ -80,10 +80,10 @@ def text_of(path: Path) -> str:
         return ""
 
 
-def directories(root: Path, *, entries: int, seconds: float) -> Iterator[tuple[str, set[str]]]:
+def directories(root: Path, *, most: int, seconds: float) -> Iterator[tuple[str, set[str]]]:
     """Directories below a root, itself ("") first, with the names in them; not those of git's own.
 
-    The nearest come first. Raises TooMuch when there are more entries, or it takes longer.
+    The nearest come first. Raises TooMuch when there are more of them, or it takes longer.
     """
     import time
 
@@ -101,8 +101,8 @@ def directories(root: Path, *, entries: int, seconds: float) -> Iterator[tuple[s
         except OSError:
             continue  # gone, or closed to us, and so to the box
         yield here, names
-        entries -= len(names) + 1
-        if entries < 0 or time.monotonic() > until:
+        most -= 1
+        if most < 0 or time.monotonic() > until:
             raise TooMuch
         prefix = here + "/" if here else ""
         for name in sorted(below):

@@ -1,0 +1,58 @@
+"""Where earlier runs have found repositories in a workspace, written down out of reach of any run.
+
+A run can fill its workspace so that the search for the next one ends before it comes to a
+repository that was there all the time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from moat.files import ensure_private_dir, write_atomic
+
+_MOST_PLACES = 4096
+
+
+class Known(NamedTuple):
+    """The directories below a workspace where repositories begin, and whether any search came to
+    its end."""
+
+    places: tuple[str, ...] = ()
+    complete: bool = False
+
+
+NOTHING_KNOWN = Known()
+
+
+def read_known(directory: Path) -> Known:
+    """What is known of the workspace that has this directory of Moat's."""
+    try:
+        said = json.loads((directory / "repositories.json").read_bytes())
+        places = tuple(one for one in said["places"] if isinstance(one, str))
+        return Known(places, said["complete"] is True)
+    except (OSError, ValueError, KeyError, TypeError):
+        return NOTHING_KNOWN
+
+
+def add_known(directory: Path, places: Iterable[str], *, complete: bool) -> None:
+    """Write down what a search has found, beside what is known. What is not there now stays: it
+    may come back. Raises OSError."""
+    ensure_private_dir(directory)
+    flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC
+    with contextlib.ExitStack() as stack:
+        lock = os.open(directory / "repositories.lock", flags, 0o600)
+        stack.callback(os.close, lock)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = read_known(directory)
+        # The earliest first: they were there before any run could make some.
+        every = tuple(dict.fromkeys((*before.places, *places)))[:_MOST_PLACES]
+        now = Known(every, complete or before.complete)
+        if now != before:
+            document = json.dumps(now._asdict()).encode() + b"\n"
+            write_atomic(directory / "repositories.json", document, mode=0o600)
