@@ -5,11 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from moat.run.guarding import git_environment
+from moat.config.paths import Home
+from moat.config.settings import Upstream
+from moat.core.ids import new_run_id
+from moat.errors import MoatError
+from moat.run.guarding import git_environment, guarded
+from moat.run.kept import workspace_key
+from moat.run.plan import Wanted, build_plan
 from moat.runtimes.interface import Guard
+from moat.workspace.standins import StandIns
 from support.cli import Cli
 from support.guarding import Place
 from support.users import User
@@ -138,6 +146,46 @@ def test_a_work_tree(user: User, user_cli: Cli) -> None:
     assert ("fix", "clean") == (told["branch"], told["state"])
     assert [told["path"]] == [one["path"] for one in user_cli.json("worktree", "clean")["removed"]]
     assert [] == user_cli.json("worktree", "list")
+
+
+def test_a_work_tree_with_what_no_commit_has(user: User, user_cli: Cli) -> None:
+    """It stays, and nobody has to ask for that."""
+    place = Place(user, user_cli.home.parent)
+    place.on_host("git init -q -b main . && git commit -q --allow-empty -m one")
+    place.on_host("echo .env >> .git/info/exclude")
+    script = "echo KEY=1 > .env"
+    done = user_cli.run("run", "--worktree", "fix", "--", "sh", "-c", script)
+    assert 0 == done.returncode, done.stderr
+    (kept,) = user_cli.json("worktree", "clean")["kept"]
+    assert "git ignores" in kept["why"]
+    (told,) = user_cli.json("worktree", "list")
+    assert ("ignored", "KEY=1\n") == (told["state"], Path(told["path"], ".env").read_text())
+    assert user_cli.json("worktree", "clean", "--force")["removed"]
+
+
+def test_a_work_tree_in_which_a_run_begins(cli: Cli) -> None:
+    """Its mark is there before it can lose anything; and a run that comes too late says so."""
+    author = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+    for words in (("init", "-q"), (*author, "commit", "-q", "--allow-empty", "-m", "one")):
+        subprocess.run(["git", *words], cwd=cli.workspace, check=True)
+    assert 0 == cli.run("run", "--worktree", "fix", "--", "true").returncode
+    tree = Path(cli.json("worktree", "list")[0]["path"])
+    home, run = Home(cli.home), new_run_id()
+    with StandIns(home.workspaces / workspace_key(tree), tree).used_by(run):
+        (kept,) = cli.json("worktree", "clean", "--force")["kept"]
+        assert "a run works in it" == kept["why"]
+    assert cli.json("worktree", "clean")["removed"]
+    wanted = Wanted(
+        workspace=tree,
+        command=("true",),
+        upstream=Upstream(),
+        environ={},
+        terminal=None,
+        command_line="moat run",
+    )
+    with pytest.raises(MoatError, match="was removed"), guarded(build_plan(run, wanted), home):
+        pass
+    assert not tree.exists()
 
 
 def test_a_work_tree_that_is_only_shown(cli: Cli) -> None:

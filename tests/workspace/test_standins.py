@@ -223,3 +223,13 @@ def test_what_cannot_be_removed_stays_written_down(
     monkeypatch.undo()
     with stand_ins.used_by("next"):
         assert [] == there(root)
+
+
+def test_whether_a_workspace_is_used(root: Path, stand_ins: StandIns) -> None:
+    """By any run that lives; a lost one's things go first."""
+    lose(stand_ins)
+    with stand_ins.unused() as unused:
+        assert unused
+        assert [] == there(root)
+    with stand_ins.used_by("run"), stand_ins.unused() as unused:
+        assert not unused

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -187,6 +188,49 @@ def test_states(person: Person) -> None:
     assert "detached" == state_of(person.host, tree)
     shutil.rmtree(tree.path)
     assert "gone" == state_of(person.host, tree)
+
+
+@pytest.mark.parametrize("where", [".gitignore", "exclude"])
+def test_files_that_git_ignores(person: Person, where: str) -> None:
+    """They are in no commit."""
+    tree = person.make()
+    exclude = tree.path / where if where == ".gitignore" else person.work / ".git/info/exclude"
+    exclude.write_text(".env\nbuild/\n")
+    person.git("add", "-A", where=tree.path)
+    person.git("commit", "-q", "--allow-empty", "-m", "x", where=tree.path)
+    assert "clean" == state_of(person.host, tree)
+    (tree.path / "build").mkdir()
+    (tree.path / "build/.env").write_text("x")
+    assert "ignored" == state_of(person.host, tree)
+    (tree.path / "new").write_text("x")
+    assert "changed" == state_of(person.host, tree)
+
+
+@pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
+def test_files_that_git_is_told_not_to_look_at(person: Person, flag: str) -> None:
+    """What they hold nobody knows; one that is not there holds nothing."""
+    tree = person.make()
+    person.git("update-index", flag, "a", where=tree.path)
+    (tree.path / "a").write_text("other")
+    assert "" == person.git("status", "--porcelain", where=tree.path)
+    assert "changed" == state_of(person.host, tree)
+    (tree.path / "a").unlink()
+    assert "clean" == state_of(person.host, tree)
+
+
+def test_a_file_that_looks_as_it_did(person: Person) -> None:
+    """Settings of the repository would have git believe its size and time."""
+    tree = person.make()
+    person.git("config", "core.trustctime", "false")
+    person.git("config", "core.checkStat", "minimal")
+    old = 10**18
+    os.utime(tree.path / "a", ns=(old, old))
+    person.git("status", where=tree.path)
+    time.sleep(1.1)  # git compares seconds
+    (tree.path / "a").write_text("b")
+    os.utime(tree.path / "a", ns=(old, old))
+    assert "" == person.git("status", "--porcelain", where=tree.path)
+    assert "changed" == state_of(person.host, tree)
 
 
 def test_submodules_are_not_looked_into(person: Person, tmp_path: Path) -> None:

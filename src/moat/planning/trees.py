@@ -11,6 +11,7 @@ from moat.run.kept import workspace_key
 from moat.run.workspace import Guarded, why_too_much
 from moat.runtimes.interface import HOME, WORKSPACE, Mount
 from moat.workspace.git import HostGit
+from moat.workspace.standins import StandIns
 from moat.workspace.worktrees import Worktree, ensure_worktree, find_worktree
 
 # Where a box has something else.
@@ -33,7 +34,10 @@ def open_worktree(
                 f"--worktree: the box has something else at {taken}, where the repository is",
                 hint="run without --worktree, or move the repository",
             )
-    if make and ensure_worktree(git, tree):
-        context.tell(f"made a work tree of {tree.branch}: {tree.path}")
+    if make:
+        with StandIns(home.workspaces / workspace_key(tree.path), tree.path).unused():
+            made = ensure_worktree(git, tree)  # not while another command takes it away
+        if made:
+            context.tell(f"made a work tree of {tree.branch}: {tree.path}")
     # At its path of this machine, which is what the work tree's .git says.
     return tree, Mount(tree.common, str(tree.common), writable=True, judged=True)

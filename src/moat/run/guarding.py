@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moat.config.paths import Home
+from moat.errors import MoatError
 from moat.run.kept import workspace_key
 from moat.run.plan import Plan
 from moat.runtimes.interface import Guard
@@ -38,6 +39,12 @@ def guarded(plan: Plan, home: Home) -> Iterator[Guarded]:
             return stack.enter_context(stand_ins.used_by(plan.run))
 
         made = used(plan.workspace)
+        # Looked at once it is marked as used: what cleans up takes away none that is.
+        if not plan.workspace.is_dir():
+            raise MoatError(
+                f"the workspace {plan.workspace} was removed as the run began",
+                hint="start the run again",
+            )
         notebook = home.workspaces / workspace_key(plan.workspace)
         found = guard_workspace(
             plan.workspace,

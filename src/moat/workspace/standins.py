@@ -60,6 +60,15 @@ class StandIns:
                 os.close(own)
                 self._forget_the_dead()
 
+    @contextlib.contextmanager
+    def unused(self) -> Iterator[bool]:
+        """Whether no run uses the workspace; none begins to for as long as this lasts."""
+        ensure_private_dir(self._directory)
+        ensure_private_dir(self._runs)
+        with self._locked():
+            self._forget_the_dead()
+            yield not any(self._runs.iterdir())
+
     def make(self, wanted: tuple[StandIn, ...]) -> None:
         """Make what is not there. Raises MoatError where that cannot be."""
         if not wanted:

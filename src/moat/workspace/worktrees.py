@@ -27,9 +27,19 @@ from moat.workspace.tree import text_of
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
 
-State = Literal["clean", "changed", "detached", "gone"]
-"""Whether a work tree has anything that its branch does not: files that were not committed, or
-submodules; commits of no branch, or something unfinished; or whether there is nothing any more."""
+State = Literal["clean", "ignored", "changed", "detached", "gone"]
+"""Whether a work tree has anything that its branch does not: files that git ignores (a `.env` as
+well as what a build made: nobody can tell them apart), and nothing else; others that were not
+committed, or submodules; commits of no branch, or something unfinished; or whether there is nothing
+any more."""
+
+# What would have git pass over files that differ, or believe what an index says of others.
+_LOOK_AGAIN = (
+    ("core.untrackedCache", "false"),
+    ("core.checkStat", "default"),
+    ("core.trustctime", "true"),
+    ("core.fileMode", "true"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,20 +180,34 @@ def state_of(git: HostGit, tree: Worktree) -> State:
             return "detached"
         if _own_directory(tree.path, tree.path) != tree.common:
             return "changed"
-        staged = git.ask(tree.path, "ls-files", "--stage", "-z")
-        if any(line.startswith("160000") for line in staged.split("\0")):
-            return "changed"  # git is not to look into submodules
+        entries = git.ask(tree.path, "ls-files", "--stage", "-v", "-z").split("\0")
+        # Git is not to look into submodules, and does not look at what is flagged: assume-unchanged
+        # (a small letter) or skip-worktree (S), of which a sparse work tree has no file.
+        if any(_hides(tree.path, entry) for entry in entries if entry):
+            return "changed"
         said = git.ask(
             tree.path,
             *("status", "--porcelain", "-z", "--ignore-submodules=all"),
-            *("--untracked-files=normal",),
-            off=git.without_filters(tree.path),
+            *("--untracked-files=normal", "--ignored=traditional"),
+            off=[*git.without_filters(tree.path), *_LOOK_AGAIN],
         )
     except UsageError:
         return "changed"  # whatever it is now
     except GitFailed:
         return "gone"
-    return "changed" if said else "clean"
+    if not said:
+        return "clean"
+    return (
+        "ignored" if all(line.startswith("!!") for line in said.split("\0") if line) else "changed"
+    )
+
+
+def _hides(top: Path, entry: str) -> bool:
+    """Whether an entry of an index may stand for something else than what git says of it."""
+    facts, _, path = entry.partition("\t")
+    tag, mode = facts.split()[:2]
+    flagged = tag.islower() or tag == "S"
+    return mode == "160000" or (flagged and os.path.lexists(top / path))
 
 
 def remove_worktree(git: HostGit, tree: Worktree) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from moat.cli.options import Parser, add_json, find_home
 from moat.cli.output import say, show_error, show_json, show_table
+from moat.config.paths import Home
 from moat.errors import MoatError, UsageError
 from moat.run.finding import list_runs
+from moat.run.kept import workspace_key
 from moat.run.record import LIVE
 from moat.workspace.git import HostGit
+from moat.workspace.standins import StandIns
 from moat.workspace.worktrees import Worktree, list_worktrees, remove_worktree, state_of
 
 EPILOG = """\
@@ -21,6 +27,7 @@ examples:
 _WHY_KEPT = {
     "live": "a run works in it",
     "changed": "it has files that were not committed",
+    "ignored": "it has files that git ignores, so no commit has them",
     "detached": "it is not on its branch",
     "gone": "its repository knows nothing of it",
 }
@@ -31,7 +38,7 @@ def main(arguments: list[str]) -> int:
     parser = Parser(
         "worktree",
         "The git work trees made by --worktree. Cleaning takes away those in which everything is "
-        "committed and no run lives; their branches stay.",
+        "committed (ignored files are not) and no run lives; their branches stay.",
         usage="moat worktree list [--json]\n       "
         "moat worktree clean [BRANCH ...] [--force] [--dry-run] [--json]",
         epilog=EPILOG,
@@ -53,14 +60,37 @@ def main(arguments: list[str]) -> int:
             raise UsageError(f"there is no work tree of {branch!r}", hint="run: moat worktree list")
     if args.branch:
         trees = [tree for tree in trees if tree.branch in args.branch]
-    live = {record.workspace for record in list_runs(home.runs) if record.state in LIVE}
-    git = HostGit(os.environ, (home.root,)) if trees else None
-    states = ["live" if str(tree.path) in live else state_of(git, tree) for tree in trees if git]
+    looking = Looking(home, HostGit(os.environ, (home.root,))) if trees else None
     if args.action == "list":
+        states = [looking.state_of(tree) for tree in trees if looking]
         _list(trees, states, as_json=args.json)
         return 0
-    assert git is not None or not trees
-    return _clean(git, trees, states, args.force, args.dry_run, args.json)
+    cleaned = Cleaned()
+    for tree in trees:
+        assert looking is not None
+        cleaned.take(looking, tree, force=args.force, dry_run=args.dry_run)
+    _show(cleaned, force=args.force, dry_run=args.dry_run, as_json=args.json)
+    return cleaned.code
+
+
+@dataclass(frozen=True)
+class Looking:
+    """What is looked at to see whether something would be lost."""
+
+    home: Home
+    git: HostGit
+
+    @contextlib.contextmanager
+    def held(self, tree: Worktree) -> Iterator[str]:
+        """The state of a work tree, in which no run begins for as long as this lasts."""
+        stand_ins = StandIns(self.home.workspaces / workspace_key(tree.path), tree.path)
+        with stand_ins.unused() as unused:
+            yield self.state_of(tree) if unused else "live"
+
+    def state_of(self, tree: Worktree) -> str:
+        """The state as it is now."""
+        live = {record.workspace for record in list_runs(self.home.runs) if record.state in LIVE}
+        return "live" if str(tree.path) in live else state_of(self.git, tree)
 
 
 def _list(trees: list[Worktree], states: list[str], *, as_json: bool) -> None:
@@ -86,35 +116,37 @@ def _list(trees: list[Worktree], states: list[str], *, as_json: bool) -> None:
         show_table(("BRANCH", "STATE", "REPOSITORY", "PATH"), rows)
 
 
-def _clean(
-    git: HostGit | None,
-    trees: list[Worktree],
-    states: list[str],
-    force: bool,
-    dry_run: bool,
-    as_json: bool,
-) -> int:
-    removed, kept, code = [], [], 0
-    for tree, state in zip(trees, states, strict=True):
-        if state == "live" or (state != "clean" and not force):
-            kept.append({"branch": tree.branch, "path": str(tree.path), "why": _WHY_KEPT[state]})
-            continue
-        if not dry_run:
-            assert git is not None
+@dataclass
+class Cleaned:
+    """What was taken away and what was kept, and the exit code."""
+
+    removed: list[dict[str, str]] = field(default_factory=list)
+    kept: list[dict[str, str]] = field(default_factory=list)
+    code: int = 0
+
+    def take(self, looking: Looking, tree: Worktree, *, force: bool, dry_run: bool) -> None:
+        """Take a work tree away, unless something would be lost with it."""
+        told = {"branch": tree.branch, "path": str(tree.path)}
+        with looking.held(tree) as state:
+            if state == "live" or (state != "clean" and not force):
+                self.kept.append({**told, "why": _WHY_KEPT[state]})
+                return
             try:
-                remove_worktree(git, tree)
+                if not dry_run:
+                    remove_worktree(looking.git, tree)
+                self.removed.append(told)
             except MoatError as error:
                 show_error(error)
-                code = 1
-                continue
-        removed.append({"branch": tree.branch, "path": str(tree.path)})
+                self.code = 1
+
+
+def _show(cleaned: Cleaned, *, force: bool, dry_run: bool, as_json: bool) -> None:
     if as_json:
-        show_json({"removed": removed, "kept": kept})
-        return code
-    for one in removed:
+        show_json({"removed": cleaned.removed, "kept": cleaned.kept})
+        return
+    for one in cleaned.removed:
         say(f"{'would remove' if dry_run else 'removed'} {one['path']} ({one['branch']})")
-    for one in kept:
+    for one in cleaned.kept:
         say(f"kept {one['path']} ({one['branch']}): {one['why']}")
-    if kept and not force:
+    if cleaned.kept and not force:
         say("what was not committed goes with: moat worktree clean --force BRANCH")
-    return code
