@@ -53,7 +53,8 @@ def typed(terminal: Terminal, cli: Cli, command: list[str]) -> tuple[dict[str, o
     with terminal.running(cli, *command) as process:
         assert terminal.wait(process) == 0, terminal.look()
         said = terminal.look()  # what is typed may be echoed before it
-        return json.loads(said[said.index(b"{") :]), terminal.unread()
+        found, _ = json.JSONDecoder().raw_decode(said[said.index(b"{") :].decode())
+        return found, terminal.unread()
 
 
 def test_nothing_is_typed_into_the_persons_shell(user_cli: Cli, python: str) -> None:

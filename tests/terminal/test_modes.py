@@ -21,6 +21,8 @@ CODEX = (
     b"\x1b[?1049h\x1b[?1000h\x1b[?1002;1003h\x1b[?1006h\x1b[?2004h"
     b"\x1b[>7u\x1b[?25l\x1b[4 q\x1b[>4;2m"
 )
+OUT_OF_IT, PLAIN = b"\x18\x1b\\", b"\x1b[m\x1b(B\x1b)B\x0f\x1b>"
+BELOW = b"\x1b[999;1H\r\n"
 
 
 def undo(*pieces: bytes) -> bytes:
@@ -35,33 +37,81 @@ def undo(*pieces: bytes) -> bytes:
     [
         (b"plain \x1b[31mred\x1b[0m text", b""),
         (b"\x1b[?25l\x1b[?25h\x1b[?1000h\x1b[?1000l", b""),
-        (b"\x1b[?25l", b"\x1b[m\x1b[?25h"),
-        (b"\x1b[?1000;1006h", b"\x1b[m\x1b[?1000l\x1b[?1006l"),
-        (b"\x1b[?1049h\x1b[?2004h", b"\x1b[m\x1b[?2004l\x1b[?1049l"),
-        (b"\x1b[>1u\x1b[>7u", b"\x1b[m\x1b[<2u"),
+        (b"\x1b[?25l", b"\x1b[?25h"),
+        (b"\x1b[?1000;1006h", b"\x1b[?1000l\x1b[?1006l"),
+        (b"\x1b[?1049h\x1b[?2004h", b"\x1b[?2004l\x1b[?1049l"),
+        (b"\x1b[>1u\x1b[>7u", b"\x1b[<2u"),
         (b"\x1b[>1u\x1b[<u\x1b[<5u", b""),
-        (b"\x1b[>1u\x1b[?1049h\x1b[>2u\x1b[>3u", b"\x1b[m\x1b[<2u\x1b[?1049l\x1b[<1u"),
-        (b"\x1b[>1u\x1b[?1049h\x1b[>2u\x1b[?1049l", b"\x1b[m\x1b[<1u"),
-        (b"\x1b[=5;1u", b"\x1b[m\x1b[=0u"),
-        (b"\x1b[4h", b"\x1b[m\x1b[4l"),
+        (b"\x1b[>1u\x1b[?1049h\x1b[>2u\x1b[>3u", b"\x1b[<2u\x1b[?1049l\x1b[<1u"),
+        (b"\x1b[>1u\x1b[?1049h\x1b[>2u\x1b[?1049l", b"\x1b[<1u"),
+        (b"\x1b[=5;1u", b"\x1b[=0u"),
+        (b"\x1b[4h", b"\x1b[4l"),
         (b"\x1b[4h\x1b[4l", b""),
-        (b"\x1b[>4;2m", b"\x1b[m\x1b[>4;0m"),
+        (b"\x1b[>4;2m", b"\x1b[>4;0m"),
         (b"\x1b[>4;2m\x1b[>4m", b""),
-        (b"\x1b[4 q", b"\x1b[m\x1b[0 q"),
-        (b"\x1b[2;9r", b"\x1b[m\x1b[r"),
+        (b"\x1b[4 q", b"\x1b[0 q"),
+        (b"\x1b[2;9r", b"\x1b[r" + BELOW),
         (b"\x1b[2;9r\x1b[r", b""),
-        (b"\x1b[?2026h\x1b[?12h\x1b[?2h\x1b[?3h\x1b[?31337h", b""),
+        (b"\x1b[?2h\x1b[?3h\x1b[?31337h", b""),
         (
             b"".join(b"\x1b[?%dh" % n for n in range(3000, 3100)) + b"\x1b[?1049h",
-            b"\x1b[m\x1b[?1049l",
+            b"\x1b[?1049l",
         ),
-        (b"\x1b[?" + b"9" * 5000 + b"h\x1b[?25l", b"\x1b[m\x1b[?25h"),
+        (b"\x1b[?" + b"9" * 5000 + b"h\x1b[?25l", b"\x1b[?25h"),
         (CODEX + b"\x1bc", b""),
+        (b"\x1b[?2026h\x1b[?12h", b"\x1b[?12l\x1b[?2026l"),
+        (b"\x1b[?1000h\x1b[!p", b"\x1b[?1000l"),
+        (b"\x1b[?" + b"7;" * 60 + b"1000h", b"\x1b[?1000l"),
+        (b"\x1b[>4n", b"\x1b[>4;0m"),
+        (b"\x1b[?6h\x1b[?1049h\x1b[?6l", b"\x1b[?1049l\x1b[?6l" + BELOW),
     ],
 )
 def test_what_was_set_is_undone(written: bytes, undone: bytes) -> None:
     """And no more: who leaves the terminal as it was is left alone."""
-    assert undone == undo(written)
+    assert OUT_OF_IT + undone + PLAIN == undo(written)
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize(
+    "written", [b"\x1b[8m", b"\x0e", b"\x1b(0", b"\x1b=", b"\x1b]0;", b"\x1bP"]
+)
+def test_who_comes_next_is_seen_and_read_as_ever(written: bytes) -> None:
+    """Whatever a program has left that hides, changes or takes in what is written next."""
+    assert undo(written).startswith(OUT_OF_IT)
+    assert undo(written).endswith(PLAIN)
+
+
+@pytest.mark.attack
+def test_links_end_and_tabs_are_where_they_were() -> None:
+    """Only where there may have been any: not every terminal knows them."""
+    for pieces in ((b"\x1b]8;;http://h/\x07",), (b"\x1b", b"]8;;http://h/\x07")):
+        assert b"\x1b]8;;\x1b\\" in undo(*pieces)
+    for tabs in (b"\x1b[3g", b"\x1b[g", b"\x1bH"):
+        assert 65 == undo(tabs).count(b"\x1b[8C\x1bH")
+    assert b"]8" not in undo(CODEX)
+    assert b"\x1bH" not in undo(CODEX)
+
+
+def test_who_has_written_text_alone_is_left_alone() -> None:
+    """Nothing is written to a terminal that nothing was done to."""
+    assert b"" == undo(b"plain\ttext\r\n", "日本".encode())
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("how", ["terminal", "pipes"])
+@pytest.mark.parametrize("printed", ["\\033[8m", "\\033(0", "\\016\\033)0", "\\033[8m\\033[?1049h"])
+def test_a_receipt_cannot_be_hidden(cli: Cli, how: str, printed: str) -> None:
+    """Before it stands what has it seen, also where the program had no terminal."""
+    script = f"echo x >.envrc; printf '{printed}'"
+    command = cli.command("run", "--allow-write", ".envrc", "--", "sh", "-c", script)
+    if how == "pipes":
+        command = ("/bin/sh", "-c", 'exec "$@" </dev/null', "sh", *command)
+    with Terminal() as terminal:
+        with terminal.running(cli, *command) as process:
+            assert 0 == terminal.wait(process)
+        before, receipt, _ = terminal.seen.partition(b"run ")
+        assert receipt
+        assert PLAIN in before
 
 
 @given(st.lists(st.integers(0, len(CODEX)), max_size=9))
@@ -86,7 +136,7 @@ def test_however_much_is_set_it_is_not_all_kept() -> None:
         modes.feed(b"\x1b[?%dh\x1b[>1u" % number)
     modes.feed(b"\x1b[" + b"1" * 100_000)
     assert len(modes.undo()) < 2000
-    assert len(modes._cut) < 100
+    assert len(modes._cut) < 1000
 
 
 @pytest.mark.parametrize("how", ["the program", "the client", "the supervisor"])

@@ -61,8 +61,7 @@ def attach(
             keeper = stack.enter_context(kept_terminal(0))
             stack.enter_context(raw_terminal(0))
         client = _Client(channel, signals, part, store, keeper)
-        if part.terminal:
-            stack.callback(client.leave_terminal)
+        stack.callback(client.leave_terminal)
         if not part.stdin and not part.watches:
             client.send(control.frame(control.STDIN_END))
         return client.run()
@@ -261,9 +260,11 @@ class _Client:
     def leave_terminal(self) -> None:
         """Switch off what a program has left on that was killed, or that goes on elsewhere."""
         if undo := self._overlay.modes.undo():
-            with contextlib.suppress(OSError):  # it has hung up
-                os.write(1, undo)
-        if self._left is not None:
+            terminals = {os.fstat(number).st_rdev: number for number in self._drawn_on}
+            for descriptor in terminals.values():
+                with contextlib.suppress(OSError):  # it has hung up
+                    os.write(descriptor, undo)
+        if self._left is not None and self._terminal:
             below_all()
 
     def _wait_writable(self, descriptor: int) -> bool:
