@@ -16,7 +16,6 @@ import pytest
 
 from support.cli import REAL_KEY, Cli
 from support.processes import children, descendants, is_alive, processes_with, wait_gone, wait_until
-from support.runs import supervisors_of
 from support.users import User
 
 pytestmark = pytest.mark.attack
@@ -86,10 +85,8 @@ def stamping(cli: Cli, *, script: str = STAMP, command: list[str] | None = None)
         with cli.started(*arguments, command=start) as client:
             yield Run(cli, client, token)
     finally:
-        # The command line is gone by now, and a run does not end with it.
-        for supervisor in supervisors_of(cli):
-            with suppress(ProcessLookupError):
-                os.kill(supervisor, signal.SIGKILL)
+        # The command line is gone by now, and a run does not end with it: its supervisor has the
+        # same arguments.
         for pid in processes_with(token):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
