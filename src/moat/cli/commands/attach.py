@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     )
     add_run_argument(parser, "the only live one")
     parser.add_argument(
-        "--watch", action="store_true", help="only look; q or ctrl-c leaves, and the run goes on"
+        "--watch", action="store_true", help="only look; ctrl-c leaves, and the run goes on"
     )
     args = parser.parse_args(arguments)
     context = open_context()
