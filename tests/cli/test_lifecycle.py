@@ -507,3 +507,21 @@ def test_who_else_is_there_cannot_command_it(users: dict[str, User]) -> None:
         done = owner.run("exec", run, "--", "true")
         assert 0 == done.returncode
         assert "running" == state(owner, run)
+
+
+def test_who_speaks_another_version_is_told_so(cli: Cli) -> None:
+    """Of what is said in frames; to be stopped needs none."""
+    with ending_all(cli):
+        run = start_in_background(cli, "sleep", "60")
+        code = (
+            "import sys; from moat.run import control; control.VERSION = 2; "
+            "from moat.cli.main import main; sys.exit(main(sys.argv[1:]))"
+        )
+        for words in (["attach", "--watch", run], ["exec", run, "--", "true"]):
+            command = [*cli.python, "-P", "-c", code, *words]
+            with cli.started(command=command) as client:
+                _, said = client.communicate(timeout=60)
+            assert 1 == client.returncode
+            assert "it speaks version 1 of the protocol, and this one 2" in said
+            assert f"moat stop {run}" in said
+        assert 0 == cli.run("stop", run).returncode

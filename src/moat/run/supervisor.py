@@ -286,11 +286,16 @@ class Supervisor:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> Any:
-        if command.get("do") == "attach":
-            return self._attach(command, Client(reader, writer))
-        if command.get("do") == "exec":
-            return self._execute(command, Client(reader, writer))
-        return None
+        takes_part = {"attach": self._attach, "exec": self._execute}.get(str(command.get("do")))
+        if takes_part is None:
+            return None
+        if (version := command.get("version")) != control.VERSION:
+            raise MoatError(
+                f"run {self._plan.run} was started by another Moat: it speaks version "
+                f"{control.VERSION} of the protocol, and this one {version}",
+                hint=f"attach with that one, or end it: moat stop {self._plan.run}",
+            )
+        return takes_part(command, Client(reader, writer))
 
     def _make_executing(self, environment: Mapping[str, str], grants: OpenedGrants) -> Executing:
         from moat.run.executing import Executing  # here, as few runs have any
