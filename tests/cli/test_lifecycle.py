@@ -11,6 +11,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from moat.run.command_socket import tell
 from moat.run.record import RunDirectory
 from support.cli import Cli
 from support.processes import is_alive, processes_with, wait_gone, wait_until
+from support.pty import Terminal
 from support.runs import ending_all, inodes, start_in_background, supervisors_of
 from support.users import User
 
@@ -525,3 +527,35 @@ def test_who_speaks_another_version_is_told_so(cli: Cli) -> None:
             assert "it speaks version 1 of the protocol, and this one 2" in said
             assert f"moat stop {run}" in said
         assert 0 == cli.run("stop", run).returncode
+
+
+def test_input_that_waits_ends_with_its_client(cli: Cli) -> None:
+    """Killed while more was piped in than was read: the command reads that, and then the end."""
+    with ending_all(cli), Path("/dev/zero").open("rb") as endless:
+        script = "touch ready; while [ ! -e go ]; do sleep 0.05; done; cat > /dev/null; touch ended"
+        with cli.started("run", "--", "sh", "-c", script, stdin=endless) as client:
+            wait_until((cli.workspace / "ready").exists, what="the command has begun")
+            time.sleep(0.5)  # in which the window of input fills
+            client.kill()
+            client.wait()
+        (cli.workspace / "go").touch()
+        wait_until((cli.workspace / "ended").exists, what="the command has seen the end")
+
+
+def test_who_ended_a_run_is_told(cli: Cli) -> None:
+    """By the receipt: a command that was killed may end with any code."""
+    with ending_all(cli):
+        for command, how in (("stop", "ended by SIGTERM: exit code 143"), ("kill", "killed: ")):
+            run = start_in_background(cli, "sleep", "60")
+            assert 0 == cli.run(command, run).returncode
+            assert how in cli.run("receipt", run).stdout
+
+
+def test_what_is_typed_ahead_reaches_the_run(cli: Cli) -> None:
+    """Before there is anything to read it: a terminal keeps it, and so do we."""
+    command = cli.command("run", "--", "sh", "-c", "read line; echo got-$line")
+    with Terminal() as terminal:
+        terminal.type(b"early\r")
+        with terminal.running(cli, *command) as process:
+            assert 0 == terminal.wait(process)
+        assert b"got-early" in terminal.look()

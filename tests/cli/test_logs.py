@@ -218,3 +218,12 @@ def test_only_what_is_new(cli: Cli) -> None:
     """With 0 lines, of a run that has ended, there is none."""
     ended_run(cli)
     assert "" == cli.run("logs", "-f", "-n", "0").stdout
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_a_return_at_the_beginning_of_a_line_is_none(size: int) -> None:
+    """Shells write one before what a command prints; within a line it stays."""
+    shown = b"$ echo typed\r\n\x1b[?2004l\rtyped\r\n10%\r20%\r\n"
+    plain = Plain()
+    pieces = (shown[at : at + size] for at in range(0, len(shown), size))
+    assert b"$ echo typed\ntyped\n10%\r20%\n" == b"".join(map(plain.feed, pieces))

@@ -33,8 +33,10 @@ def directory(tmp_path: Path) -> RunDirectory:
         (replace(RECORD, state="failed", error="no disk"), "failed: no disk"),
         (
             replace(RECORD, limit="wall", error="it took 5 s", exit_code=124),
-            "ended by its limit on wall: it took 5 s",
+            "ended by its limit on timeout: it took 5 s",
         ),
+        (replace(RECORD, stopped_by="SIGTERM", exit_code=143), "ended by SIGTERM: exit code 143"),
+        (replace(RECORD, stopped_by="SIGKILL", exit_code=137), "killed: exit code 137"),
     ],
 )
 def test_how_it_ended_is_told(directory: RunDirectory, record: RunRecord, how: str) -> None:

@@ -15,6 +15,7 @@ _ESCAPES = re.compile(
     r"|\x1b[ -/]*[0-~]?"
     r"|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]"
 )
+_AT_BEGINNING = re.compile(rb"(?<=\n)\r+")
 _COLOURS = re.compile(rb"\x1b\[[0-9;:]*m")
 
 
@@ -44,10 +45,15 @@ class Plain:
     def __init__(self) -> None:
         self._tamer = Tamer()
         self._returned = b""  # where a line feed may come next
+        self._begins = True  # a line
 
     def feed(self, data: bytes) -> bytes:
         """What is left of it."""
         text = self._returned + _COLOURS.sub(b"", self._tamer.feed(data))
         kept = text.rstrip(b"\r")
         self._returned = text[len(kept) :][:1]
-        return kept.replace(b"\r\r\n", b"\n").replace(b"\r\n", b"\n")
+        text = kept.replace(b"\r\r\n", b"\n").replace(b"\r\n", b"\n")
+        # At the beginning of a line there is nothing to return to: shells do it all the same.
+        text = _AT_BEGINNING.sub(b"", text.lstrip(b"\r") if self._begins else text)
+        self._begins = text.endswith(b"\n") if text else self._begins
+        return text

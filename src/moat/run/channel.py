@@ -21,7 +21,7 @@ class Client:
 
     def send_nowait(self, data: bytes) -> None:
         """Send behind all that was sent; nothing once the client is gone."""
-        if not self._gone:
+        if not self._gone and not self._writer.transport.is_closing():
             self._writer.write(data)
 
     async def drain(self) -> None:

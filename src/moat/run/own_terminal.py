@@ -23,7 +23,8 @@ def raw_terminal(descriptor: int) -> Iterator[None]:
     """Every key as it is, and nothing echoed; as it was before, whatever happens."""
     before = termios.tcgetattr(descriptor)
     try:
-        tty.setraw(descriptor)
+        # What was typed ahead is kept: it is for the run.
+        tty.setraw(descriptor, termios.TCSADRAIN)
         yield
     finally:
         with contextlib.suppress(termios.error):  # it has hung up

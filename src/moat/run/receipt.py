@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from moat.core.limits import OPTIONS
 from moat.errors import MoatError
 from moat.ledger.summary import Summary, summarize
 from moat.run.record import LIVE, RunDirectory, RunRecord
@@ -32,9 +33,13 @@ class Receipt:
         if record.state == "lost":
             return "lost: its supervisor died, and the box with it"
         if record.limit is not None:
-            return f"ended by its limit on {record.limit}: {record.error}"
+            words: dict[str, str] = {name: word for word, name in OPTIONS.items()}
+            return f"ended by its limit on {words.get(record.limit, record.limit)}: {record.error}"
         if record.state == "failed":
             return f"failed: {record.error}"
+        if record.stopped_by is not None:
+            asked = "killed" if record.stopped_by == "SIGKILL" else f"ended by {record.stopped_by}"
+            return f"{asked}: exit code {record.exit_code}"
         return f"exit code {record.exit_code}"
 
 

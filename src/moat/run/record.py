@@ -53,7 +53,8 @@ class RunRecord:
 
     One of the kind `proxy` has no box, and so no workspace. `duration` is in seconds by a clock
     that does not jump; `limit` names the limit that ended the run, if one did, and `error` says
-    what it was; `terminal` says whether it has one.
+    what it was; `terminal` says whether it has one; `stopped_by` names the signal by which it was
+    asked to end, if it was.
     """
 
     run: str
@@ -72,6 +73,7 @@ class RunRecord:
     duration: float | None = None
     limit: str | None = None
     terminal: bool = False
+    stopped_by: str | None = None
 
     def become(self, state: State, **facts: Any) -> RunRecord:
         """The record in another state. Raises ValueError for one that cannot follow."""
@@ -267,6 +269,7 @@ def _from_document(document: dict[str, Any], run: str) -> RunRecord:
         duration=members.seconds_or_none(document, "duration"),
         limit=members.text_or_none(document, "limit"),
         terminal=document.get("terminal") is True,
+        stopped_by=members.text_or_none(document, "stopped_by"),
     )
 
 

@@ -35,6 +35,7 @@ class Keeper:
         self.events = Events(directory.events, record.run)
         self.exit_code: int | None = None
         self.limit: Exceeded | None = None
+        self.stopped_by: str | None = None  # the signal that asked it to end
         directory.write(record)
         self.events.add(record.state)
 
@@ -54,6 +55,7 @@ class Keeper:
             exit_code=self.exit_code,
             error=printable(str(error)) if failed else met and met.text,
             limit=met and met.limit,
+            stopped_by=self.stopped_by,
         )
 
     def _become(self, state: State, **facts: Any) -> None:

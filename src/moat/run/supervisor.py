@@ -132,6 +132,8 @@ class Supervisor:
             code = self._stopped_code() or 1
             if self._exceeded is not None:
                 return code, LimitExceeded(self._exceeded, code)
+            if self._stopped_by == signal.SIGKILL:
+                return code, MoatError(f"run {self._plan.run} was killed")
             return code, Interrupted()
         except MoatError as error:
             return error.exit_code, error
@@ -226,6 +228,8 @@ class Supervisor:
     def _end(self, keeper: Keeper) -> None:
         """Write down that the run is ending, and what ends it."""
         keeper.exit_code = self._stopped_code()
+        if self._stopped_by is not None and self._exceeded is None:
+            keeper.stopped_by = signal.Signals(self._stopped_by).name
         if self._exceeded is not None:
             keeper.limit = self._exceeded
             self._note("limit", limit=self._exceeded.limit, text=self._exceeded.text)

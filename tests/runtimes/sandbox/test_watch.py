@@ -45,6 +45,10 @@ def test_processes_end_the_box_when_they_stay_at_the_limit() -> None:
     assert [None, None, None, "processes"] == said
     _, said = judged(*({"processes": 64, "refused": 1} for _ in range(4)))
     assert [None, None, None, "processes"] == said
+    # The kernel counts some more than are seen: with 62 to be seen, no other is started.
+    _, said = judged(*({"processes": 62} for _ in range(4)))
+    assert [None, None, None, "processes"] == said
+    assert [None] * 4 == judged(*({"processes": 61} for _ in range(4)))[1]
 
 
 def test_a_process_that_was_refused_once_is_told() -> None:

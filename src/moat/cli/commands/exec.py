@@ -39,10 +39,10 @@ def main(arguments: list[str]) -> int:
     options, command = split_at_dashes(arguments)
     args = parser.parse_args(options)
     if not command:
-        what = shlex.join([args.run]) if args.run else "bash"
+        where = f"{shlex.quote(args.run)} " if args.run else ""
         raise UsageError(
             "there is no command to execute",
-            hint=f"put it after two dashes: moat exec -- {what}",
+            hint=f"put it after two dashes: moat exec {where}-- ls",
         )
     if args.tty and not at_a_terminal():
         raise UsageError("-t: you are not at a terminal", hint="leave -t out")

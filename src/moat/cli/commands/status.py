@@ -60,7 +60,8 @@ def _lines(receipt: Receipt, live: dict[str, Any]) -> Iterator[str]:
     if live:
         watchers = int(live.get("watchers", 0))
         who = "somebody is attached" if live.get("attached") else "nobody is attached"
-        rows.append(("terminal", who + (f", {watchers} watching" if watchers else "")))
+        what = "terminal" if record.terminal else "pipes"
+        rows.append((what, who + (f", {watchers} watching" if watchers else "")))
         if live.get("questions"):
             rows.append(("waits for", f"{live['questions']} answers; give them: moat approve"))
     yield from (f"{name:<10} {text}" for name, text in rows if text is not None)

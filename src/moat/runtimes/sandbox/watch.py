@@ -19,6 +19,8 @@ from moat.runtimes.sandbox.usage import Usage
 
 # The file systems of a box that lie in memory.
 PRIVATE = ("tmp", "var/tmp", "run", "home", "dev/shm")
+# Processes that the kernel counts for a box and nobody sees in it: those that make it.
+_UNSEEN = 2
 # How long a limit must stay met before the box is ended for it: a program may make room.
 _LASTING = 1.5
 # How long before the end it must have been met to be what ended the box.
@@ -101,7 +103,7 @@ class Judge:
         if limits.processes is not None:
             if not self._held and _beyond(seen.processes, limits.processes):
                 found["processes"] = True
-            elif more_refused or _nearly(seen.processes, limits.processes):
+            elif more_refused or _nearly(seen.processes, limits.processes, less=_UNSEEN):
                 found["processes"] = False
         if limits.disk is not None and _nearly(seen.disk, limits.disk):
             found["disk"] = seen.disk > limits.disk
@@ -112,9 +114,9 @@ def _beyond(amount: int | None, limit: int | None) -> bool:
     return amount is not None and limit is not None and amount > limit
 
 
-def _nearly(amount: int | None, limit: int) -> bool:
+def _nearly(amount: int | None, limit: int, *, less: int = 0) -> bool:
     """Whether so little is left that nothing can be done with it."""
-    return amount is not None and amount >= limit - limit // 64
+    return amount is not None and amount >= limit - max(limit // 64, less)
 
 
 class Watch:
