@@ -161,7 +161,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     for option, metavar, what in _LIMITS:
         parser.add_argument(f"--{option}", metavar=metavar, help=what)
-    parser.add_argument("-n", "--name", metavar="NAME", help="what to call the run")
+    parser.add_argument("-n", "--name", metavar="NAME", help="what to call the run: a-z, 0-9, -")
     parser.add_argument(
         "-d", "--detach", action="store_true", help="start it in the background, and print its id"
     )

@@ -123,6 +123,11 @@ class Program:
         self._sending: set[bytes] = set()  # outputs whose reader is slow just now
         self._unread: set[bytes] = set()  # those that nobody reads any more
 
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Of its terminal, in rows and columns; None on pipes."""
+        return self._size
+
     # what goes through
 
     async def run(

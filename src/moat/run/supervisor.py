@@ -321,6 +321,7 @@ class Supervisor:
             "version": control.VERSION,
             "terminal": self._plan.terminal is not None,
             "drives": drives,
+            "size": self._program.size,
         }
         client.send_nowait(json.dumps(reply).encode() + b"\n")
         await self._serve(client, drives=drives)

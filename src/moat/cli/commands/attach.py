@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 
 from moat.cli.options import Parser, add_run_argument, open_context
-from moat.cli.output import say, show_error
+from moat.cli.output import say, show_error, warn
 from moat.cli.start import show_receipt
 from moat.cli.terminal import at_a_terminal
 from moat.errors import UsageError
@@ -56,7 +57,10 @@ def main(arguments: list[str]) -> int:
             watches=not drives,
             detach_keys=context.settings.terminal.detach_keys,
         )
+        garbled = part.terminal and part.watches and _is_smaller(joined.said.get("size"))
         ended = attach(joined.channel, part, unblock=(), store=partial(allow_always, context.home))
+    if garbled:  # now, as before it would not have been seen
+        warn("this window is smaller than the run's, so what was wider was not shown well")
     if ended.left is not None:
         say(f"run {record.run} goes on: {ended.left}; to come back: moat attach {record.run}")
     elif ended.error is not None:
@@ -64,3 +68,11 @@ def main(arguments: list[str]) -> int:
     if ended.left is None:
         show_receipt(context.home, record.run)
     return ended.code
+
+
+def _is_smaller(size: object) -> bool:
+    """Whether our terminal is smaller than a run's, of which it has said rows and columns."""
+    if not isinstance(size, list) or len(size) != 2:
+        return False
+    own = os.get_terminal_size(1)
+    return own.lines < int(size[0]) or own.columns < int(size[1])
