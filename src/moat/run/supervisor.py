@@ -58,7 +58,7 @@ GRACE = 5.0
 # The exit code of a run that took too long, as timeout(1) has it.
 OUT_OF_TIME = 124
 # Seconds in which a command may end without its network having been loaded.
-_MOMENT = 0.03
+_MOMENT = 0.08
 # Seconds after which a run is no short one.
 _SETTLED = 1.0
 _INTERNAL = "Moat failed where it should not have"
