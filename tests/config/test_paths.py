@@ -81,6 +81,7 @@ def test_the_rooms_of_the_home() -> None:
         "tools": Path("/m/tools"),
         "runs": Path("/m/runs"),
         "worktrees": Path("/m/worktrees"),
+        "workspaces": Path("/m/workspaces"),
     } == {
         name: getattr(home, name) for name in vars(Home) if isinstance(vars(Home)[name], property)
     }
