@@ -38,13 +38,22 @@ class RunningStandIn:
         self.server = self._make()
         await self.server.start()
 
+    async def _stop(self) -> None:
+        await self.server.stop()
+        # A client that is gone says no good-bye, for which TLS would wait; left open they would be
+        # found when some other test is run.
+        for transport in [*self._loop._transports.values()]:  # type: ignore[attr-defined]
+            transport.abort()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
     def __exit__(
         self,
         kind: type[BaseException] | None,
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        asyncio.run_coroutine_threadsafe(self.server.stop(), self._loop).result(30)
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(30)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(30)
         self._loop.close()
