@@ -73,7 +73,7 @@ def test_a_run_in_the_background_is_there_and_is_ended(moat: Cli) -> None:
     assert [] == supervisors_of(moat)
     assert ("", "") == said(moat, "wait", "fixer", code=128 + signal.SIGTERM)
     out, _ = said(moat, "receipt", "fixer")
-    assert f"run {run} (fixer): exit code 143 after " in out
+    assert f"run {run} (fixer): ended by SIGTERM: exit code 143 after " in out
 
 
 @pytest.mark.parametrize("command", [("true",), ("sleep", "0.4")])
@@ -474,10 +474,10 @@ def test_a_further_command_ends_with_the_run(root_moat: Cli) -> None:
 
 def test_there_must_be_a_command_and_a_run(root_moat: Cli) -> None:
     """Which is said, with what to type."""
-    assert "moat exec -- bash" in said(root_moat, "exec", code=2)[1]
+    assert "moat exec -- ls" in said(root_moat, "exec", code=2)[1]
     assert "no run is live" in said(root_moat, "exec", "--", "true", code=2)[1]
     run = sleeping(root_moat)
-    assert f"moat exec -- {run}" in said(root_moat, "exec", run, code=2)[1]
+    assert f"moat exec {run} -- ls" in said(root_moat, "exec", run, code=2)[1]
     assert "-t: you are not at a terminal" in said(root_moat, "exec", "-t", "--", "sh", code=2)[1]
 
 
