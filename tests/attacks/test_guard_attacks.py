@@ -69,7 +69,7 @@ SUBMODULE = (
 )
 WORKTREE = REPOSITORY + "git worktree add -q wt"
 HOOKS_ELSEWHERE = REPOSITORY + "git config core.hooksPath .githooks;"
-LINKED = REPOSITORY + "rm -r .git/hooks; mkdir shared; ln -s ../shared .git/hooks"
+LINKED = REPOSITORY + "rm -r .git/hooks; mkdir kept; ln -s ../kept .git/hooks"
 NEW_CONFIG = f"printf '{PAYLOAD}' > new; cat .git/config >> new;"
 EVIL_GIT = f"rm -rf e; cp -r .git e; rm -f e/commondir e/config; printf '{PAYLOAD}' > e/config;"
 
@@ -140,7 +140,7 @@ ATTACKS = {
         REPOSITORY + "git config --global core.hooksPath my; mkdir my",
     ),
     "hooks_behind_a_link": Attack(
-        f"printf '{HOOK}' > shared/pre-commit; chmod +x shared/pre-commit", "shared", LINKED
+        f"printf '{HOOK}' > kept/pre-commit; chmod +x kept/pre-commit", "kept", LINKED
     ),
     "the_link_to_hooks": Attack(
         f"mkdir mine; printf '{HOOK}' > mine/pre-commit; chmod +x mine/pre-commit;"
@@ -149,14 +149,14 @@ ATTACKS = {
         LINKED,
     ),
     "included_settings": Attack(
-        f"printf '{PAYLOAD}' > shared.cfg",
-        "shared.cfg",
-        REPOSITORY + "git config include.path ../shared.cfg; touch shared.cfg",
+        f"printf '{PAYLOAD}' > own.cfg",
+        "own.cfg",
+        REPOSITORY + "git config include.path ../own.cfg; touch own.cfg",
     ),
     "included_settings_that_are_not_there": Attack(
-        f"rm -f shared.cfg; printf '{PAYLOAD}' > shared.cfg",
-        "shared.cfg",
-        REPOSITORY + "git config include.path ../shared.cfg",
+        f"rm -f own.cfg; printf '{PAYLOAD}' > own.cfg",
+        "own.cfg",
+        REPOSITORY + "git config include.path ../own.cfg",
     ),
     "program_of_the_settings": Attack(
         f"printf '{HOOK}' > monitor.sh",
