@@ -7,11 +7,10 @@ from typing import Any
 
 from moat.cli.options import Parser, add_json, find_home
 from moat.cli.output import say, show_json, show_table
+from moat.cli.units import bytes_text
 from moat.ledger.trace import read_trace
 from moat.run.finding import find_run
 from moat.run.record import RunDirectory
-
-_UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
 def main(arguments: list[str]) -> int:
@@ -51,14 +50,7 @@ def _row(exchange: dict[str, Any]) -> tuple[str, ...]:
         str(exchange["status"] or "-"),
         verdict,
         ",".join(exchange["grants"]) or "-",
-        _size(exchange["bytes_up"]),
-        _size(exchange["bytes_down"]),
+        bytes_text(exchange["bytes_up"]),
+        bytes_text(exchange["bytes_down"]),
         "-" if exchange["duration"] is None else f"{exchange['duration']:.2f}s",
     )
-
-
-def _size(count: int) -> str:
-    for unit, name in _UNITS:
-        if count >= unit:
-            return f"{count / unit:.1f} {name}"
-    return f"{count} B"
