@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -87,10 +87,12 @@ def test_a_sign_of_nothing_goes(home: Home) -> None:
     home.runs.mkdir()
     sign = home.runs / f".live-{RUN}"
     sign.touch()
-    (home.runs / f".new-{RUN}").mkdir()
-    close_lost(home)
-    assert sign.exists()
-    (home.runs / f".new-{RUN}").rmdir()
+    unmade = home.runs / f".new-{RUN}"
+    unmade.mkdir()
+    with (unmade / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        close_lost(home)
+        assert sign.exists()
     close_lost(home)
     assert not sign.exists()
 
@@ -100,9 +102,29 @@ def test_what_was_half_made_or_removed_is_swept(home: Home) -> None:
     os.close(make(home))
     for name in (".new-dc1aaaaaaa", ".new-dc1bbbbbbb", ".old-dc1ccccccc"):
         (home.runs / name).mkdir()
-        (home.runs / name / "file").touch()
-    past = time.time() - 3600
-    os.utime(home.runs / ".new-dc1aaaaaaa", (past, past))
-    sweep(home.runs)
+        (home.runs / name / "lock").touch()
+    with (home.runs / ".new-dc1bbbbbbb" / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        sweep(home.runs)
     assert {RUN, f".live-{RUN}", ".new-dc1bbbbbbb"} == {p.name for p in home.runs.iterdir()}
     sweep(home.root / "none")
+
+
+def test_one_that_is_swept_while_it_is_made_is_made_again(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the one moment at which it cannot be told from one that was left."""
+    lock, swept = fcntl.flock, []
+
+    def sweep_then_lock(descriptor: int, operation: int) -> None:
+        if not swept:
+            swept.append(descriptor)
+            sweep(home.runs)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", sweep_then_lock)
+    held = make(home)
+    assert swept
+    assert {RUN, f".live-{RUN}"} == {p.name for p in home.runs.iterdir()}
+    assert RunDirectory(home.runs, RUN).is_supervised()
+    os.close(held)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from pathlib import Path
 
 from moat.config.paths import Home
@@ -12,13 +11,11 @@ from moat.core.ids import is_run_id
 from moat.run.finding import list_runs, live_signs
 from moat.run.record import NEW, OLD, RunDirectory, RunRecord
 
-# Seconds after which a directory that never became a run's is nobody's.
-_ABANDONED = 60.0
-
 
 def close_lost(home: Home) -> list[RunRecord]:
     """Finish every run that nobody supervises any more; those that were live until now."""
     runs, lost = home.runs, []
+    sweep(runs)
     for run in filter(is_run_id, live_signs(runs)):
         record = RunDirectory(runs, run).close_lost()
         if record is not None and record.state == "lost":
@@ -42,17 +39,11 @@ def clear_up(home: Home) -> None:
 def sweep(runs: Path) -> None:
     """Remove what is left of directories that were being made or removed when somebody died."""
     try:
-        entries = [*os.scandir(runs)]
+        names = os.listdir(runs)  # noqa: PTH208  # names
     except FileNotFoundError:
         return
-    for entry in entries:
-        abandoned = entry.name.startswith(NEW) and _is_abandoned(Path(entry.path))
-        if abandoned or entry.name.startswith(OLD):
-            shutil.rmtree(entry.path, ignore_errors=True)
-
-
-def _is_abandoned(directory: Path) -> bool:
-    try:
-        return time.time() - directory.stat().st_mtime > _ABANDONED
-    except OSError:
-        return False
+    for name in names:
+        if name.startswith(OLD):
+            shutil.rmtree(runs / name, ignore_errors=True)
+        elif name.startswith(NEW) and is_run_id(name.removeprefix(NEW)):
+            RunDirectory(runs, name.removeprefix(NEW)).discard_unmade()

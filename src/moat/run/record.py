@@ -43,6 +43,8 @@ NEW, OLD, SIGN = ".new-", ".old-", ".live-"
 # Bytes of a record that are read, and of what was changed: an agent can make many long names, and
 # nothing of that must hide what it has planted.
 _MOST, _MOST_CHANGES = 1 << 24, 1 << 30
+# Times a directory is made again that others have taken for abandoned.
+_TRIES = 8
 # A lock is opened as it is, also where something else has taken its place that would wait.
 _LOOKING = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -115,6 +117,13 @@ class RunDirectory:
 
         It has its name only once the lock is held: who looks never sees it without.
         """
+        for _ in range(_TRIES):
+            # Until it is locked, it looks like one that somebody has left who died.
+            with contextlib.suppress(FileNotFoundError):
+                return self._create()
+        return self._create()
+
+    def _create(self) -> int:
         ensure_private_dir(self.root.parent)
         unnamed = self._unnamed
         unnamed.mkdir(mode=0o700)
@@ -151,10 +160,10 @@ class RunDirectory:
 
         Nothing comes back from the dead, so it does not matter how many do this at once.
         """
-        # Looked at first: one that is being made gets its name with the lock already held.
+        # In this order: one that is being made gets its name with the lock already held.
+        if not self._unnamed.is_dir() and not self.root.is_dir():
+            self._sign.unlink(missing_ok=True)
         if not self.root.is_dir():
-            if not self._unnamed.is_dir():
-                self._sign.unlink(missing_ok=True)
             return None
         if self.is_supervised():
             return None
@@ -171,6 +180,18 @@ class RunDirectory:
         (self.root / "control").unlink(missing_ok=True)
         self._sign.unlink(missing_ok=True)
         return record
+
+    def discard_unmade(self) -> None:
+        """Take away a directory that was being made when its supervisor died.
+
+        One who is still at it, and has not locked it yet, notices and begins again.
+        """
+        if _is_locked(self._unnamed / self._lock.name):
+            return
+        gone = self.root.with_name(f"{OLD}{self.root.name}")
+        with contextlib.suppress(OSError):  # it has its name now, or somebody else was first
+            self._unnamed.rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
 
     def _last_sign_of_life(self) -> float:
         """When something of the run was last written."""
@@ -231,17 +252,22 @@ class RunDirectory:
 
     def is_supervised(self) -> bool:
         """Whether the process that watches over the run lives."""
-        try:
-            descriptor = os.open(self._lock, _LOOKING)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-        finally:
-            os.close(descriptor)
+        return _is_locked(self._lock)
+
+
+def _is_locked(lock: Path) -> bool:
+    """Whether somebody holds a lock."""
+    try:
+        descriptor = os.open(lock, _LOOKING)
+    except OSError:
         return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _from_document(document: dict[str, Any], run: str) -> RunRecord:

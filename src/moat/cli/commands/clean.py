@@ -11,7 +11,7 @@ from moat.cli.options import Parser, find_home
 from moat.cli.output import say
 from moat.cli.units import bytes_text, parse_duration
 from moat.run.finding import list_runs
-from moat.run.lost import clear_up, close_lost, sweep
+from moat.run.lost import clear_up, close_lost
 from moat.run.record import LIVE, RunDirectory, RunRecord
 
 _OLDER_THAN = "7d"
@@ -38,7 +38,6 @@ def main(arguments: list[str]) -> int:
     if not args.dry_run:
         close_lost(home)
         clear_up(home)
-        sweep(runs)
     count = freed = 0
     for record in list_runs(runs):
         if not _is_old(record, age):
