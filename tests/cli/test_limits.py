@@ -42,7 +42,7 @@ def test_options_come_before_the_project_and_that_before_the_settings(cli: Cli) 
     ("option", "text", "why"),
     [
         ("--memory", "512", "did you forget the unit?"),
-        ("--timeout", "soon", "is not a duration such as 90s, 30m or 2h"),
+        ("--timeout", "soon", "is not a duration such as 90s, 1h30m or 7d"),
         ("--pids", "1", "too few processes to run anything"),
         ("--cpus", "half", "is not a number of processors"),
         ("--disk", "-1g", "is not a size"),

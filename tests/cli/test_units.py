@@ -44,29 +44,16 @@ def test_a_duration_is_told(seconds: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("0", 0),
-        ("90", 90),
-        ("90s", 90),
-        ("1.5m", 90),
-        ("2h", 7200),
-        ("7d", 604800),
-        ("1w", 604800),
-        (" 5s ", 5),
-    ],
+    ("text", "seconds"), [("0", 0), ("90", 90), ("1.5m", 90), ("1h30m", 5400), (" 5s ", 5)]
 )
 def test_a_duration_is_read(text: str, seconds: float) -> None:
-    """A number, and a unit or seconds."""
+    """As everywhere, and with space around it."""
     assert seconds == parse_duration(text, option="--x")
 
 
-@pytest.mark.parametrize(
-    "text", ["", "s", "-1", "1y", "1 h", "1h30m", "inf", "nan", "1e3", "1.", "٣"]
-)
+@pytest.mark.parametrize("text", ["", "-1", "1y", "1 h"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     """With the option it was for, and how to write one."""
-    with pytest.raises(UsageError, match=r"--x: .* is no duration") as caught:
+    with pytest.raises(UsageError, match=r'--x: ".*" is not a duration such as 90s') as caught:
         parse_duration(text, option="--x")
-    assert caught.value.hint is not None
-    assert "90s" in caught.value.hint
+    assert "for example: --x 30m" == caught.value.hint

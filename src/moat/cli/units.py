@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import time
 
+from moat.core import durations
 from moat.errors import UsageError
 
 _SIZES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhdw]?)")
 
 
 def bytes_text(count: int) -> str:
@@ -35,10 +33,8 @@ def time_text(moment: float) -> str:
 
 
 def parse_duration(text: str, *, option: str) -> float:
-    """Seconds, from 90, 90s, 30m, 2h, 7d or 1w. Raises UsageError."""
-    found = _DURATION.fullmatch(text.strip())
-    if found is None:
-        raise UsageError(
-            f"{option}: {text!r} is no duration", hint="write a number and a unit: 90s, 30m, 2h, 7d"
-        )
-    return float(found[1]) * _SECONDS[found[2] or "s"]
+    """Seconds of a duration that was typed. Raises UsageError."""
+    try:
+        return durations.parse_duration(text.strip())
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}", hint=f"for example: {option} 30m") from None

@@ -12,6 +12,10 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
+# Its form too is taken from here, with those of all the other limits.
+from moat.core.durations import DURATION as DURATION
+from moat.core.durations import parse_duration
+
 LimitName: TypeAlias = Literal["wall", "memory", "processes", "cpus", "disk", "files"]
 Said: TypeAlias = tuple[tuple[LimitName, float | int | None], ...]
 """What one place says of limits, for `dict()` to take: those it says nothing of are not in it, None
@@ -92,9 +96,6 @@ def parse_limit(name: LimitName, text: str) -> float | int | None:
 
 # Words, compiled when there is one to read: most runs have none.
 SIZE = r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?([KMGTkmgt]i?[Bb]?|[Bb])?"
-DURATION = (
-    r"(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9}(?:\.[0-9]{1,3})?)s?)?"
-)
 DECIMAL = r"[0-9]{1,9}(?:\.[0-9]{1,6})?"
 WHOLE = r"[0-9]{1,9}"
 _POWERS: Final = {"b": 0, "k": 1, "m": 2, "g": 3, "t": 4}
@@ -117,19 +118,11 @@ def parse_size(text: str) -> int:
     return size
 
 
-def parse_duration(text: str) -> float:
-    """Seconds of a duration such as "90s", "30m" or "1h30m"; a bare number is seconds.
-
-    Raises ValueError.
-    """
-    found = re.fullmatch(DURATION, text)
-    if not found or not any(found.groups()):
-        raise ValueError(f'"{text[:40]}" is not a duration such as 90s, 30m or 2h')
-    days, hours, minutes, seconds = (float(each or 0) for each in found.groups())
-    total = days * 86_400 + hours * 3600 + minutes * 60 + seconds
-    if not 0 < total <= _MOST_SECONDS:
+def _wall(text: str) -> float:
+    seconds = parse_duration(text)
+    if not 0 < seconds <= _MOST_SECONDS:
         raise ValueError(f'"{text[:40]}": a run may take from a moment to a year')
-    return total
+    return seconds
 
 
 def _at_least(parse: Callable[[str], int], least: int) -> Callable[[str], int]:
@@ -164,7 +157,7 @@ def _cpus(text: str) -> float:
 
 _PARSERS: Final[Mapping[LimitName, Callable[[str], float | int]]] = MappingProxyType(
     {
-        "wall": parse_duration,
+        "wall": _wall,
         "memory": _at_least(parse_size, _LEAST_MEMORY),
         "processes": _count(_LEAST_PROCESSES, "processes"),
         "cpus": _cpus,
