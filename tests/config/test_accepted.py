@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,7 +54,7 @@ def test_what_was_accepted_is_accepted(accepted: Accepted, directory: Path) -> N
 def test_another_byte_is_another_file(accepted: Accepted, content: bytes) -> None:
     """What was accepted before can then be shown."""
     accepted.accept(FILE)
-    changed = replace(FILE, content=content)
+    changed = FILE._replace(content=content)
 
     assert not accepted.is_accepted(changed)
     assert "name: é\n" == accepted.previous(changed)
@@ -67,14 +66,14 @@ def test_another_path_is_another_file(accepted: Accepted) -> None:
     accepted.accept(FILE)
 
     for path in ("/p/agent.yaml", "/q/moat.yaml", "/p/../p/moat.yaml"):
-        copy = replace(FILE, path=Path(path))
+        copy = FILE._replace(path=Path(path))
         assert not accepted.is_accepted(copy)
         assert accepted.previous(copy) is None
 
 
 def test_the_last_agreement_counts(accepted: Accepted) -> None:
     """Going back to an earlier file is a change as well."""
-    later = replace(FILE, content=b"name: b\n")
+    later = FILE._replace(content=b"name: b\n")
     accepted.accept(FILE)
     accepted.accept(later)
 
@@ -84,7 +83,7 @@ def test_the_last_agreement_counts(accepted: Accepted) -> None:
 
 def test_an_agreement_can_be_taken_back(accepted: Accepted, directory: Path) -> None:
     """Of one file; what was never there can be forgotten too."""
-    other = replace(FILE, path=Path("/q/moat.yaml"))
+    other = FILE._replace(path=Path("/q/moat.yaml"))
     accepted.forget(FILE.path)
     accepted.accept(FILE)
     accepted.accept(other)
@@ -113,7 +112,7 @@ def test_what_is_kept_is_ours_alone(accepted: Accepted, directory: Path) -> None
 
 def test_a_path_of_any_bytes_is_kept(accepted: Accepted) -> None:
     """Names need not be UTF-8."""
-    file = replace(FILE, path=Path(os.fsdecode(b"/p/\xff\n/moat.yaml")))
+    file = FILE._replace(path=Path(os.fsdecode(b"/p/\xff\n/moat.yaml")))
 
     accepted.accept(file)
 

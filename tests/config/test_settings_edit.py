@@ -7,7 +7,6 @@ import re
 import stat
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -359,7 +358,7 @@ def test_whatever_stands_there_only_one_entry_changes(
         return
     entries = [*new.network.allow, *map(str, new.network.rules)]
     assert (f"deny {host}" if denies else host) in entries
-    assert replace(old, network=Settings().network) == replace(new, network=Settings().network)
+    assert old._replace(network=Settings().network) == new._replace(network=Settings().network)
     assert before.count("#") == after.count("#")
     gone = [line for line in before.split("\n") if line not in after.split("\n")]
     kept = {*new.network.allow, *map(str, new.network.rules)}

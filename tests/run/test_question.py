@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from moat.run.question import NO, PROMPT, STILL, UNKNOWN, Answer, Asked, Dialog, question_lines
@@ -116,14 +114,14 @@ def test_it_says_what_is_asked() -> None:
     ):
         assert part in text
     assert "YOUR MACHINE" not in text
-    assert "YOUR MACHINE OR YOUR NETWORK" in "\n".join(question_lines(replace(ASKED, inside=True)))
+    assert "YOUR MACHINE OR YOUR NETWORK" in "\n".join(question_lines(ASKED._replace(inside=True)))
 
 
 @pytest.mark.parametrize("columns", [60, 80, 300])
 def test_the_host_is_shown_whole(columns: int) -> None:
     """However long: its end says whose it is. All else is cut to the width."""
     host = "api.openai.com." + ".".join(["a" * 60] * 3) + ".evil.example"
-    asked = replace(ASKED, destination=f"https://{host}", host=host, url="https://" + "x" * 900)
+    asked = ASKED._replace(destination=f"https://{host}", host=host, url="https://" + "x" * 900)
     lines = question_lines(asked, columns)
     assert f"https://{host}" in "".join(line.strip() for line in lines)
     assert max(map(len, lines)) <= columns

@@ -83,7 +83,7 @@ async def run(asked):
         "err": err.decode(errors="replace"),
         "during": during,
         "notes": list(found.notes) if found else [],
-        "changes": dataclasses.asdict(changed),
+        "changes": changed._asdict(),
     }
 
 

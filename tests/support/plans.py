@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import replace
 from pathlib import Path
 
 from moat.config.settings import Upstream
@@ -22,8 +21,7 @@ PLAIN = Wanted(
     terminal=None,
     command_line="moat run",
 )
-AGENT = replace(
-    PLAIN,
+AGENT = PLAIN._replace(
     command=(),
     providers=(PROVIDER,),
     facts={"openai": OPENAI},

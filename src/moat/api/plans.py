@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from moat.config.network import NetworkPolicy
@@ -78,7 +77,7 @@ def plan(
         trust=trust,
     )
     context = Context(place, load_settings(place), tell)
-    return replace(build_plan(new_run_id(), gather(context, asked)), terminal=terminal)
+    return build_plan(new_run_id(), gather(context, asked))._replace(terminal=terminal)
 
 
 def find_home(home: Path | None) -> Home:

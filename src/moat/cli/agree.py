@@ -66,10 +66,9 @@ def _say_again(lines: Sequence[str]) -> None:
 
 def _read(file: ProjectFile, text: str) -> Project | None:
     """What was agreed to before, if it can still be read."""
-    from dataclasses import replace
 
     try:
-        return replace(file, content=text.encode()).read()
+        return file._replace(content=text.encode()).read()
     except ConfigError:
         return None
 

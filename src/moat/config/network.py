@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 NetworkPolicy = Literal["strict", "ask", "permissive"]
 """How a request is met that no rule is about: refused, asked about, or let through."""
 
 
-@dataclass(frozen=True)
-class NetworkRule:
+class NetworkRule(NamedTuple):
     """One entry of a list of rules."""
 
     host: str

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from moat.errors import ConfigError
 
@@ -11,8 +10,7 @@ Kind: TypeAlias = Literal["text", "integer", "number", "boolean", "null", "date"
 """What a scalar was written as: `8080` is an integer, `"8080"` text; a lone `=` is a sign."""
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """A position in a file; line and column count from 1, columns in characters."""
 
     file: str
@@ -23,8 +21,7 @@ class Place:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True)
-class ScalarNode:
+class ScalarNode(NamedTuple):
     """One value, as it was written but for quotes and escapes."""
 
     place: Place
@@ -32,16 +29,14 @@ class ScalarNode:
     kind: Kind
 
 
-@dataclass(frozen=True)
-class ListNode:
+class ListNode(NamedTuple):
     """Values in order."""
 
     place: Place
     items: tuple[Node, ...]
 
 
-@dataclass(frozen=True)
-class MapNode:
+class MapNode(NamedTuple):
     """Keys and values in the order of the file; no two keys have the same text."""
 
     place: Place

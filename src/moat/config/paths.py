@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from moat.errors import UsageError
 from moat.files import ensure_own_dir
 
 
-@dataclass(frozen=True)
-class Home:
+class Home(NamedTuple):
     """The directory everything Moat keeps is in, and the names of what is there."""
 
     root: Path

@@ -13,9 +13,9 @@ import hashlib
 import os
 import shlex
 import stat
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from moat.config.nodes import Place, fault, place_of
 from moat.errors import ConfigError
@@ -27,8 +27,7 @@ NAME = "moat.yaml"
 OLDER_NAME = "agent.yaml"
 
 
-@dataclass(frozen=True)
-class ProjectFile:
+class ProjectFile(NamedTuple):
     """A project file as it was when it was read; nothing here looks at the disk again."""
 
     path: Path

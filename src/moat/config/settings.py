@@ -6,9 +6,8 @@ Every command loads settings and most people have no file, so what reads one (`s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from moat.config.network import NetworkPolicy, NetworkRule
 from moat.config.paths import Home
@@ -20,8 +19,7 @@ HostPort: TypeAlias = tuple[str, int]
 Trust: TypeAlias = Literal["ask", "always"]
 
 
-@dataclass(frozen=True)
-class Upstream:
+class Upstream(NamedTuple):
     """How the proxy reaches the servers it forwards to."""
 
     ca_file: Path | None = None
@@ -32,8 +30,7 @@ class Upstream:
     """How many seconds a server may be silent while a client waits for it."""
 
 
-@dataclass(frozen=True)
-class Network:
+class Network(NamedTuple):
     """What runs may reach."""
 
     allow: tuple[str, ...] = ()
@@ -50,8 +47,7 @@ class Network:
     """How many seconds a request waits for an answer before it is refused."""
 
 
-@dataclass(frozen=True)
-class TerminalSettings:
+class TerminalSettings(NamedTuple):
     """How runs and the person's terminal get on."""
 
     detach_keys: str | None = None
@@ -60,17 +56,16 @@ class TerminalSettings:
     """Whether what programs print is kept from setting the clipboard and asking the terminal."""
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """All of config.yaml; what the file leaves out has its default."""
 
-    upstream: Upstream = field(default_factory=Upstream)
-    network: Network = field(default_factory=Network)
+    upstream: Upstream = Upstream()
+    network: Network = Network()
     trust: Trust = "ask"
     """Whether a project's moat.yaml that is new or has changed is shown and asked about."""
     limits: Said = ()
     """What a run may use up, where neither options nor the project say it."""
-    terminal: TerminalSettings = field(default_factory=TerminalSettings)
+    terminal: TerminalSettings = TerminalSettings()
     guard: tuple[str, ...] = ()
     """Files of workspaces, by their paths below them, that runs may change although programs of
     this machine run or obey them."""

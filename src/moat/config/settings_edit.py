@@ -13,7 +13,6 @@ import os
 import shlex
 import stat
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from moat.config.network import NetworkRule
@@ -64,7 +63,7 @@ def _change(home: Home, rule: NetworkRule) -> bool:
             taken: Settings = SETTINGS.read(read_yaml(new, name=str(file)))
         except (NotEditable, ConfigError) as error:
             raise _by_hand(file, rule, str(error)) from None
-        if taken != replace(settings, network=network):
+        if taken != settings._replace(network=network):
             raise _by_hand(file, rule, "its form is an unusual one")
         write_atomic(file, new, mode=mode)
         return True
@@ -101,7 +100,7 @@ def _plan(network: Network, rule: NetworkRule) -> tuple[list[Edit], Network] | N
         elif rule.host not in allow:
             edits.append(Edit("network", "allow", rule.host))
             allow.append(rule.host)
-    return (edits, replace(network, allow=tuple(allow), rules=tuple(kept))) if edits else None
+    return (edits, network._replace(allow=tuple(allow), rules=tuple(kept))) if edits else None
 
 
 def _is_opposite(said: NetworkRule, rule: NetworkRule) -> bool:
@@ -113,7 +112,7 @@ def _is_opposite(said: NetworkRule, rule: NetworkRule) -> bool:
         return said.host == rule.host
     one, other = HostPattern.parse(said.host), HostPattern.parse(rule.host)
     if rule.action == "deny" and not has_port(rule.host):
-        one = replace(one, port=other.port)
+        one = one._replace(port=other.port)
     return one == other
 
 

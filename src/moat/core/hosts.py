@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Scheme = Literal["http", "https"]
 DEFAULT_PORTS: dict[str, int] = {"http": 80, "https": 443}
@@ -156,8 +156,7 @@ class Destination:
         return self._text
 
 
-@dataclass(frozen=True, slots=True)
-class HostPattern:
+class HostPattern(NamedTuple):
     """Which destinations are meant: `host`, `*.suffix`, either with `:port` (443 without).
 
     `*.example.com` means every name below example.com, and not example.com itself.

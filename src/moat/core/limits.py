@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
@@ -22,8 +21,7 @@ Said: TypeAlias = tuple[tuple[LimitName, float | int | None], ...]
 switches one off."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What a run may use; None where nothing holds it.
 
     `wall` is seconds from start to end; `memory` bytes, with what is in private file systems, which
@@ -83,7 +81,7 @@ def merged(defaults: Limits, *said: Said) -> Limits:
     """The limits that hold, what is said later coming first."""
     limits = defaults
     for each in said:
-        limits = replace(limits, **cast(Mapping[str, Any], dict(each)))
+        limits = limits._replace(**cast(Mapping[str, Any], dict(each)))
     return limits
 
 

@@ -4,7 +4,6 @@ that this says what became of it, and not what should."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from moat.config.paths import Home
@@ -22,7 +21,7 @@ def check_limits(_: Home) -> Iterator[Finding]:
     try:
         held = try_a_box(_LIMITS).held
     except RuntimeUnavailable:
-        held = try_a_box(replace(_LIMITS, cpus=None)).held
+        held = try_a_box(_LIMITS._replace(cpus=None)).held
     held = {"wall": "the supervisor", **held}
     yield from findings(held, systemd=Path("/run/systemd/system").is_dir())
 

@@ -8,7 +8,8 @@ segment of the pattern at most: nothing is tried again, so no path makes it slow
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
+from typing import NamedTuple
 
 from moat.engine.paths import canonical_path, fold, segments
 
@@ -19,8 +20,7 @@ _Segment = str | tuple[str, ...] | None
 _Piece = tuple[_Segment, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PathPattern:
+class PathPattern(NamedTuple):
     """Which paths are meant; `pieces` are the segments of its text, cut at each `**`."""
 
     text: str

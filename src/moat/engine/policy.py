@@ -7,7 +7,7 @@ decides. It is replaced, never edited; all it keeps is what it found out about d
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from moat.core.hosts import Destination
 from moat.engine.messages import Headers, Request
@@ -39,8 +39,7 @@ _BY_DEFAULT = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What policy says of one request, with the rule that decided.
 
     `ask` means that no rule says anything, and that the person is to be asked. `rule` is None

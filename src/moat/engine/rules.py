@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from moat.core.hosts import Destination, HostPattern
 from moat.engine.paths import folded
@@ -31,8 +31,7 @@ _NAMED_BY_THE_PERSON = frozenset({"live", "settings", "option", "file", "project
 _METHOD = re.compile(r"\*|[A-Za-z][A-Za-z-]{0,31}")
 
 
-@dataclass(frozen=True, slots=True)
-class PathRule:
+class PathRule(NamedTuple):
     """One line about requests to a host: `allow GET /repos/**`; GET means HEAD as well."""
 
     action: Action

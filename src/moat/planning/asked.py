@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from moat.core.nothing import NOTHING
 
 if TYPE_CHECKING:
     from moat.config.network import NetworkPolicy
     from moat.providers.agent import AgentWanted
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What was typed. `agent` names the agent to run and `task` what is asked of it; without,
     `command` is run, or what the project says. `terminal` says whether to run on a terminal,
     `limits` are texts by the words of `core.limits.OPTIONS`.
@@ -30,7 +30,7 @@ class Asked:
     mounts: tuple[str, ...] = ()
     allow_write: tuple[str, ...] = ()
     worktree: str | None = None
-    limits: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, str] = NOTHING
     name: str | None = None
     trust: bool = False
     dry_run: bool = False

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from moat.config.paths import Home
 from moat.config.settings import Settings
@@ -28,8 +27,7 @@ def agree_to_nothing(accepted: Accepted, file: ProjectFile, project: Project) ->
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """`tell` is told what the person should know; `agree` returns if they agree to a project's
     file, and raises UsageError if not."""
 

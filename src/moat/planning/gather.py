@@ -11,7 +11,6 @@ import os
 import resource
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,8 +76,7 @@ def gather(context: Context, asked: Asked) -> Wanted:
     if asked.env or asked.mounts or asked.name is not None or project:
         from moat.planning import typed
 
-        wanted = replace(
-            wanted,
+        wanted = wanted._replace(
             name=typed.free_name(asked.name, home.runs) if asked.name is not None else None,
             env=typed.variables(asked.env, os.environ),
             mounts=typed.mounts(
@@ -90,10 +88,9 @@ def gather(context: Context, asked: Asked) -> Wanted:
         )
     if tree and repository:
         # Last: what would lie below it is covered.
-        wanted = replace(wanted, git_directory=tree.common, mounts=(*wanted.mounts, repository))
+        wanted = wanted._replace(git_directory=tree.common, mounts=(*wanted.mounts, repository))
     if project:
-        wanted = replace(
-            wanted,
+        wanted = wanted._replace(
             name=wanted.name or project.name,
             project_env=project.env,
             protected=(opened.file.name,) if opened else (),
@@ -121,7 +118,7 @@ def _with_grants(context: Context, asked: Asked, opened: Opened | None, wanted: 
         needs += provider.implied_dependencies()
         for item in provider.container_mounts(facts[provider.grant_ref], HOME):
             mounts.append(Mount(item.source, item.target, writable=not item.read_only))
-    wanted = replace(wanted, providers=providers, facts=facts, mounts=tuple(mounts))
+    wanted = wanted._replace(providers=providers, facts=facts, mounts=tuple(mounts))
     placeholders = {
         provider.grant_ref: provider.container_env(facts[provider.grant_ref])
         for provider in providers
@@ -142,14 +139,13 @@ def _with_grants(context: Context, asked: Asked, opened: Opened | None, wanted: 
         if asked.task and asked.task.resume:
             check_resumable(kept)
         needs = [*setup.tools, *needs]
-        wanted = replace(
-            wanted,
+        wanted = wanted._replace(
             agent=setup,
             servers=servers.remote,
             kept=kept,
             mcp_json=mcp_json(said, placeholders),
         )
-    return replace(wanted, tools=_tools(needs, context.home.root)) if needs else wanted
+    return wanted._replace(tools=_tools(needs, context.home.root)) if needs else wanted
 
 
 def _completed(asked: Asked, project: Project | None) -> Asked:
@@ -157,14 +153,14 @@ def _completed(asked: Asked, project: Project | None) -> Asked:
     if asked.agent or asked.command:
         return asked
     if project and project.command:
-        return replace(asked, command=project.command)
+        return asked._replace(command=project.command)
     if project and project.agent:
         if not asked.terminal and not asked.dry_run:
             raise UsageError(
                 f"{project.agent} wants a terminal to talk to you, and there is none",
                 hint=f'give it a task: moat {project.agent} -p "explain this codebase"',
             )
-        return replace(asked, agent=project.agent)
+        return asked._replace(agent=project.agent)
     raise UsageError(
         "there is no command to run",
         hint="put the command after two dashes: moat run -- npm test",

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from moat.config.project_file import NAME, OLDER_NAME, ProjectFile, find_project_file
 from moat.errors import ConfigError, UsageError
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
     from moat.config.project import Project
 
 
-@dataclass(frozen=True)
-class Opened:
+class Opened(NamedTuple):
     """A project file, and what it asks for."""
 
     file: ProjectFile

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import asdict
 from typing import Any
 
 from moat import log
@@ -54,6 +53,6 @@ async def accounted(
 
 def as_data(changes: Changes, notes: Iterable[str]) -> dict[str, Any]:
     """The changes as a program reads them."""
-    told = asdict(changes)
+    told = changes._asdict()
     told["executed"] = [one._asdict() for one in changes.executed]
     return {**told, "notes": list(notes)}

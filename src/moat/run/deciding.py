@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from moat.core import redact
@@ -110,7 +110,7 @@ class Decision:
             if rule.every_port:
                 ports |= {other.pattern.port for other in rules}
             for port in sorted(ports):
-                pattern = replace(rule.pattern, port=port)
+                pattern = rule.pattern._replace(port=port)
                 found += rules_with_line(rules, mode, pattern, self.line)
         return tuple(found)
 
@@ -127,7 +127,7 @@ class OncePolicy(Policy):
         verdict = Policy.decide(self, request)
         if verdict.action != "ask" or self.permits(request):
             return verdict
-        return replace(verdict, action="deny")
+        return verdict._replace(action="deny")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from moat.config.paths import Home
 from moat.errors import MoatError
@@ -18,8 +18,7 @@ from moat.workspace.known import add_known, read_known
 from moat.workspace.standins import StandIns
 
 
-@dataclass(frozen=True, slots=True)
-class Guarded:
+class Guarded(NamedTuple):
     """What is guarded: for `box_spec`; what was made for that, which is no change of the run's; and
     what could not be guarded, in words, for the receipt."""
 

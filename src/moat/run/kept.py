@@ -7,8 +7,8 @@ import itertools
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from moat.errors import UsageError
 from moat.files import ensure_private_dir
@@ -19,8 +19,7 @@ _LOOKED_AT = 1000
 _READABLE = 40  # characters of a workspace's own name
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(NamedTuple):
     """A directory of the host's, and where the box sees it, below its home.
 
     What is in it was written by agents: the host lists it, and follows and runs nothing there.

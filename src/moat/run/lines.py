@@ -75,7 +75,7 @@ def _still_closed(rules: Iterable[Rule], pattern: HostPattern, line: PathRule) -
     """Of a host with rules about paths at one port, even a permissive policy leaves the others
     closed: what is denied there is not what opens them."""
     for rule in rules:
-        shared = _shared(replace(rule, pattern=replace(rule.pattern, port=pattern.port)), pattern)
+        shared = _shared(replace(rule, pattern=rule.pattern._replace(port=pattern.port)), pattern)
         if rule.paths and shared is not None:
             yield Rule(shared, "live", paths=(line,))
 
@@ -98,7 +98,7 @@ def _decides(rule: Rule) -> bool:
 
 def _shared(rule: Rule, pattern: HostPattern) -> HostPattern | None:
     """The hosts of a pattern that a rule is about, if there are any: one of the two patterns."""
-    own = replace(rule.pattern, port=pattern.port) if rule.every_port else rule.pattern
+    own = rule.pattern._replace(port=pattern.port) if rule.every_port else rule.pattern
     if _includes(own, pattern):
         return pattern
     return own if _includes(pattern, own) else None

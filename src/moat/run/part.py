@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from moat.errors import MoatError
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """How a run ended, as its supervisor told it; or `left`, why it goes on without us."""
 
     code: int
@@ -16,8 +15,7 @@ class Ended:
     left: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """What a client takes part in.
 
     `terminal` puts the person's terminal in raw mode, so that every key reaches the box; `stdin`

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from moat.config.settings import Upstream
 from moat.core.hosts import HostPattern
 from moat.core.limits import Limits
+from moat.core.nothing import NOTHING
 from moat.engine.inject import Injection
 from moat.engine.placeholder import Placeholder
 from moat.engine.policy import Policy
@@ -35,8 +35,7 @@ if TYPE_CHECKING:  # none of it is needed to run a plain command
     from moat.vault.credential import Facts
 
 
-@dataclass(frozen=True, slots=True)
-class InstalledTool:
+class InstalledTool(NamedTuple):
     """A tool of this machine: where it is, where the box sees it, what of it is on PATH."""
 
     name: str
@@ -50,8 +49,7 @@ class InstalledTool:
         return f"/opt/moat/{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What was asked for: by options, project and settings, and by what is attached.
 
     `agent` is the setup of the agent to be run, None for a plain command; `servers` are the remote
@@ -72,28 +70,27 @@ class Wanted:
     terminal: tuple[int, int] | None
     command_line: str
     providers: tuple[CredentialProvider, ...] = ()
-    facts: Mapping[str, Facts] = field(default_factory=dict)
+    facts: Mapping[str, Facts] = NOTHING
     agent: AgentSetup | None = None
     agent_name: str | None = None
     tools: tuple[InstalledTool, ...] = ()
-    network: NetworkWanted = field(default_factory=NetworkWanted)
+    network: NetworkWanted = NetworkWanted()
     name: str | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = NOTHING
     mounts: tuple[Mount, ...] = ()
     kept: tuple[Kept, ...] = ()
     servers: tuple[AgentServer, ...] = ()
-    project_env: Mapping[str, str] = field(default_factory=dict)
+    project_env: Mapping[str, str] = NOTHING
     protected: tuple[str, ...] = ()
     mcp_json: bytes | None = None
     ask_timeout: int = 120
     unfiltered: bool = False
     allow_write: tuple[str, ...] = ()
     git_directory: Path | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = Limits()
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """One run, decided.
 
     `kept` are directories that outlive it; `mcp_json` is written to the workspace if there is any.

@@ -14,10 +14,11 @@ The first rule that is about a host decides, so their order is whose word counts
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from moat.config.network import NetworkPolicy, NetworkRule
 from moat.core.hosts import HostPattern
+from moat.core.nothing import NOTHING
 from moat.engine.policy import Mode, Policy
 from moat.engine.rules import PathRule, Rule, Source, host_rule
 from moat.errors import UsageError
@@ -29,8 +30,7 @@ _OPENNESS: tuple[NetworkPolicy, ...] = ("strict", "ask", "permissive")
 _HOW = "write HOST, HOST:PORT, *.DOMAIN or @GROUP, such as --allow-host github.com"
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkWanted:
+class NetworkWanted(NamedTuple):
     """What was said of the network: by option, by a file that one names, by project and settings.
 
     `groups` has every group that is named, and `registries` the variables that tell their clients
@@ -45,8 +45,8 @@ class NetworkWanted:
     settings_policy: NetworkPolicy | None = None
     settings_rules: tuple[NetworkRule, ...] = ()
     settings_allow: tuple[str, ...] = ()
-    groups: Groups = field(default_factory=dict)
-    registries: Mapping[str, str] = field(default_factory=dict)
+    groups: Groups = NOTHING
+    registries: Mapping[str, str] = NOTHING
 
     @property
     def mode(self) -> Mode:

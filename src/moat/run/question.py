@@ -8,16 +8,14 @@ agent, and what a terminal says by itself because the agent has asked it to, com
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 # Seconds without a key before keys count.
 STILL = 0.6
 _LONGEST = 12  # characters of an answer; no word of one is longer
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """A question as the run puts it. All of its texts are printable ASCII."""
 
     id: int
@@ -48,8 +46,7 @@ class Asked:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What becomes of a question, and how far that reaches: once, run, always, or the rest.
 
     `action` is allow, deny, or later where somebody else is to answer.

@@ -13,11 +13,11 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from moat.core.ids import is_run_id
+from moat.core.nothing import NOTHING
 from moat.files import ensure_private_dir, write_atomic
 from moat.ledger.events import Events
 from moat.ledger.regular import moment, parse_json, read_regular
@@ -49,8 +49,7 @@ _TRIES = 8
 _LOOKING = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True)
-class RunRecord:
+class RunRecord(NamedTuple):
     """What is known of a run. Times are seconds since the epoch; paths are the host's.
 
     One of the kind `proxy` has no box, and so no workspace. `duration` is in seconds by a clock
@@ -67,7 +66,7 @@ class RunRecord:
     agent: str | None = None
     name: str | None = None
     grants: tuple[str, ...] = ()
-    versions: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = NOTHING
     ended: float | None = None
     exit_code: int | None = None
     error: str | None = None
@@ -81,11 +80,10 @@ class RunRecord:
         """The record in another state. Raises ValueError for one that cannot follow."""
         if state not in NEXT[self.state]:
             raise ValueError(f"a run that is {self.state} does not become {state}")
-        return replace(self, state=state, **facts)
+        return self._replace(state=state, **facts)
 
 
-@dataclass(frozen=True, slots=True)
-class Supervisor:
+class Supervisor(NamedTuple):
     """A process that supervises: its id, and when it was started, by the kernel's clock."""
 
     pid: int
@@ -231,7 +229,7 @@ class RunDirectory:
 
     def write(self, record: RunRecord) -> None:
         """Write the record down."""
-        document = {"format": FORMAT, **asdict(record)}
+        document = {"format": FORMAT, **record._asdict()}
         write_atomic(self.record_file, json.dumps(document, indent=2).encode() + b"\n", mode=0o600)
 
     def read(self) -> RunRecord | None:
@@ -240,7 +238,7 @@ class RunDirectory:
         if record is not None and record.state in LIVE and not self.is_supervised():
             record = self._read()  # it may have ended between the two looks
             if record is not None and record.state in LIVE:
-                return replace(record, state="lost")
+                return record._replace(state="lost")
         return record
 
     def _read(self) -> RunRecord | None:

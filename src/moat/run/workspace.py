@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from moat.errors import UsageError
 
@@ -55,8 +55,7 @@ _KEYS_BELOW = frozenset(
 _REMOVABLE = Path("/run/media")  # where desktops mount what is plugged in
 
 
-@dataclass(frozen=True, slots=True)
-class Guarded:
+class Guarded(NamedTuple):
     """What no box may see: the person's homes as a whole, Moat's directory, Moat's own program.
 
     `own_code` is where that program lies, and the Python that runs it: who can write there is

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from moat.core.limits import Exceeded, Limits
 
@@ -24,8 +23,7 @@ PROXY_PORT = 3128
 RESOLVER_PORT = 53  # at the same address
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(NamedTuple):
     """A file or directory of the host, seen in the box at `target`; read-only unless said.
 
     `judged` says that the source is a real path that was looked at: if by now it leads through a
@@ -38,8 +36,7 @@ class Mount:
     judged: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Guard:
+class Guard(NamedTuple):
     """A place that the box cannot move, remove or replace, nor change unless it is `writable`.
 
     `path` is below `root`, a directory of the box, and goes through no link; it may be one itself.
@@ -50,8 +47,7 @@ class Guard:
     root: str = WORKSPACE
 
 
-@dataclass(frozen=True, slots=True)
-class BoxSpec:
+class BoxSpec(NamedTuple):
     """A box to be made: what runs in it, what it sees.
 
     `environment` is all there is of it; `etc` holds the generated files of /etc by name;
@@ -72,12 +68,11 @@ class BoxSpec:
     umask: int = 0o022
     protected: tuple[str, ...] = ()
     guards: tuple[Guard, ...] = ()
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = Limits()
     run: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BoxSockets:
+class BoxSockets(NamedTuple):
     """What listens inside a box's network, and is read from outside.
 
     `proxy` listens at PROXY_HOST and PROXY_PORT. `direct` listen at every address there is, on the
@@ -124,8 +119,7 @@ class Process(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Execution:
+class Execution(NamedTuple):
     """A further command in a box. `terminal` is as in BoxSpec."""
 
     command: tuple[str, ...]

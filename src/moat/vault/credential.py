@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
+from moat.core.nothing import NOTHING
 from moat.core.secret import Secret
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What is known of a credential without its secret: a run is planned from this alone.
 
     Fields as of Credential.
@@ -20,11 +20,10 @@ class Facts:
     created_at: datetime.datetime
     expires_at: datetime.datetime | None = None
     scopes: tuple[str, ...] = ()
-    metadata: dict[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = NOTHING
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(NamedTuple):
     """A secret with what is known about it.
 
     `provider` is the canonical id it is stored under; times are UTC; `expires_at` None means
@@ -36,7 +35,7 @@ class Credential:
     created_at: datetime.datetime
     expires_at: datetime.datetime | None = None
     scopes: tuple[str, ...] = ()
-    metadata: dict[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = NOTHING
 
     @property
     def facts(self) -> Facts:

@@ -11,9 +11,10 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
+from moat.core.nothing import NOTHING
 from moat.errors import GrantError, MoatError
 from moat.files import ensure_private_dir, open_private_file, write_atomic
 from moat.vault.credential import Credential, Facts, from_document, to_document
@@ -25,8 +26,7 @@ DEFAULT_PROFILE = "default"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}(:[a-z0-9][a-z0-9_-]{0,63})?")
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """What can be said of a stored credential; `problem` says why it cannot be opened, and `hint`
     what to do about it."""
 
@@ -34,7 +34,7 @@ class Stored:
     created_at: datetime.datetime | None
     problem: str | None = None
     hint: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = NOTHING
 
 
 class Store:

@@ -13,8 +13,8 @@ import stat
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from moat.workspace.executed import GIT_KEEPS, why_executed
 from moat.workspace.planted import Executed, executed_of
@@ -31,8 +31,7 @@ _COARSE = 5  # CLOCK_REALTIME_COARSE of linux/time.h
 _AT_FDCWD, _AT_SYMLINK_NOFOLLOW, _STATX_BTIME = -100, 0x100, 0x800  # linux/fcntl.h, linux/stat.h
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(NamedTuple):
     """Paths below the workspace, sorted. `executed` are those of the added and changed ones that a
     program of the host would run or obey, what runs without being asked for first. `complete` is
     False where the workspace was too large to be looked through."""

@@ -30,9 +30,7 @@ def main(arguments: list[str]) -> int:
         live = [record for record in records[_SHOWN:] if record.state in LIVE]
         records = records[:_SHOWN] + live
     if args.json:
-        from dataclasses import asdict
-
-        show_json([asdict(record) for record in records])
+        show_json([record._asdict() for record in records])
     elif not records:
         say("no runs yet")
     else:

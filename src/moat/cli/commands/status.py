@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
 
 from moat.cli.options import Parser, add_json, add_run_argument, find_home
@@ -39,7 +38,7 @@ def main(arguments: list[str]) -> int:
     if args.json:
         supervisor = directory.supervisor()
         pid = supervisor.pid if supervisor else None
-        show_json({**asdict(record), "supervisor": pid, "live": live or None})
+        show_json({**record._asdict(), "supervisor": pid, "live": live or None})
     else:
         show_lines(_lines(receipt_of(directory, record), live))
     return 0
