@@ -41,7 +41,7 @@ COMMANDS = {
     "logs": ("run", "-f --follow -n= --lines= --since="),
     "replay": ("run", "--speed= --idle-limit="),
     "receipt": ("run", "--json"),
-    "events": ("run", "-f --follow --json"),
+    "events": ("run", "-f --follow -n= --lines= --since= --json"),
     "trace": ("run", "--json"),
     "allow": ("group method", _LIVE),
     "deny": ("group method", _LIVE),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import heapq
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from moat.cli.happened import line_of
 from moat.cli.options import Parser, add_json, find_home
 from moat.cli.output import show_lines
+from moat.cli.tail import add_tail_options, tail_of
 from moat.core.ids import is_run_id
 from moat.ledger.events import read_events
 from moat.run.finding import find_run
@@ -18,7 +20,6 @@ from moat.run.record import LIVE, RunDirectory
 
 # Seconds between two looks.
 _LOOK = 0.2
-_WITHOUT = frozenset({"time", "run", "event"})
 
 
 def main(arguments: list[str]) -> int:
@@ -32,15 +33,18 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "-f", "--follow", action="store_true", help="go on; with RUN, until it has ended"
     )
+    add_tail_options(parser, lines="the last N alone; with -f and 0, what is new")
     add_json(parser)
     args = parser.parse_args(arguments)
+    lines, since = tail_of(args)
     runs = find_home().runs
     only = find_run(runs, args.run).run if args.run is not None else None
     follower = _Follower(runs, only)
-    _show(follower.new(), as_json=args.json)
+    found = [*_since(follower.new(), since)]
+    _show(found if lines is None else found[max(0, len(found) - lines) :], as_json=args.json)
     while args.follow:
         ended = only is not None and find_run(runs, only).state not in LIVE
-        _show(follower.new(), as_json=args.json)
+        _show(_since(follower.new(), since), as_json=args.json)
         if ended:
             break
         time.sleep(_LOOK)
@@ -80,15 +84,9 @@ class _Follower:
             return []
 
 
+def _since(events: Iterable[dict[str, Any]], moment: float | None) -> Iterator[dict[str, Any]]:
+    return (event for event in events if moment is None or event["time"] >= moment)
+
+
 def _show(events: Iterable[dict[str, Any]], *, as_json: bool) -> None:
-    show_lines(map(json.dumps if as_json else _line, events), flush=True)
-
-
-def _line(event: dict[str, Any]) -> str:
-    clock = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event["time"]))
-    facts = " ".join(
-        f"{name}={value}"
-        for name, value in event.items()
-        if name not in _WITHOUT and value is not None
-    )
-    return f"{clock}  {event['run']}  {event['event']}  {facts}".rstrip()
+    show_lines(map(json.dumps if as_json else line_of, events), flush=True)

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
 from collections.abc import Callable
-from datetime import datetime
 
 from moat.cli.options import Parser, find_home
+from moat.cli.tail import add_tail_options, tail_of
 from moat.cli.tamed import Plain, Tamer
-from moat.cli.units import parse_duration
-from moat.errors import UsageError
 from moat.ledger.transcript_read import CastReading, LogReading, open_transcript
 from moat.run.finding import find_run
 from moat.run.record import LIVE, RunDirectory
 
 _LOOK = 0.1  # seconds between two looks at what is new
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def main(arguments: list[str]) -> int:
@@ -34,15 +30,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "-f", "--follow", action="store_true", help="go on with what is printed until the run ends"
     )
-    parser.add_argument(
-        "-n", "--lines", metavar="N", help="the last N lines alone; with -f and 0, what is new"
-    )
-    parser.add_argument(
-        "--since", metavar="TIME", help="since so long ago (10m, 2h), or a time (2026-11-23T10:00)"
-    )
+    add_tail_options(parser, lines="the last N lines alone; with -f and 0, what is new")
     args = parser.parse_args(arguments)
-    lines = _count(args.lines) if args.lines is not None else None
-    since = moment(args.since, option="--since") if args.since is not None else None
+    lines, since = tail_of(args)
     runs = find_home().runs
     directory = RunDirectory(runs, find_run(runs, args.run).run)
     try:
@@ -51,25 +41,6 @@ def main(arguments: list[str]) -> int:
         if not args.follow:
             raise
     return 0
-
-
-def _count(text: str) -> int:
-    if not re.fullmatch("[0-9]{1,9}", text):
-        raise UsageError(f"--lines: {text!r} is no number of lines", hint="such as: -n 20")
-    return int(text)
-
-
-def moment(text: str, *, option: str) -> float:
-    """Seconds since the epoch, of a duration before now, or of a time. Raises UsageError."""
-    if not _DATE.match(text):
-        return time.time() - parse_duration(text, option=option)
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError as error:
-        raise UsageError(
-            f"{option}: {text!r} is no time",
-            hint="such as: 2026-11-23T10:00, or 10m for ten minutes",
-        ) from error
 
 
 def _show(directory: RunDirectory, *, lines: int | None, since: float | None, follow: bool) -> None:
