@@ -460,16 +460,46 @@ def test_one_that_has_ended_ends_no_other(root_moat: Cli) -> None:
     assert (0, "whole\n") == ran(root_moat, "sh", "-c", "sleep 6; echo whole")
 
 
-def test_a_further_command_ends_with_the_run(root_moat: Cli) -> None:
-    """Its client says so."""
+@pytest.mark.parametrize(
+    ("end", "how"),
+    [
+        (("stop",), "ended by SIGTERM: exit code 143"),
+        (("kill",), "killed: exit code 137"),
+        ((), "exit code 4"),
+    ],
+)
+def test_a_further_command_ends_with_the_run(
+    root_moat: Cli, end: tuple[str, ...], how: str
+) -> None:
+    """Its client says that it has ended, and how."""
+    token = uuid.uuid4().hex
+    script = "while [ ! -e go ]; do sleep 0.05; done; exit 4"
+    run = start_in_background(root_moat, "sh", "-c", script)
+    with root_moat.started("exec", "--", "sh", "-c", f"touch here; sleep 301; : {token}") as client:
+        wait_until((root_moat.workspace / "here").exists, what="it has started")
+        if end:
+            said(root_moat, *end, run)
+        else:
+            (root_moat.workspace / "go").touch()
+        _, err = client.communicate(timeout=30)
+    wait_gone(token)
+    assert (137, f"run {run} has ended: {how}\n") == (client.returncode, err)
+
+
+def test_a_further_command_at_a_terminal_is_left(root_moat: Cli) -> None:
+    """It cannot go on with nobody to take it up: it ends, which is told, and the run goes on."""
     token = uuid.uuid4().hex
     run = sleeping(root_moat)
-    with root_moat.started("exec", "--", "sh", "-c", f"sleep 301; : {token}") as client:
-        wait_until(lambda: processes_with(token), what="it has started")
-        said(root_moat, "stop", run)
-        wait_gone(token)
-        client.communicate(timeout=30)
-        assert client.returncode != 0
+    with Terminal() as terminal:
+        command = root_moat.command("exec", "-t", "--", "sh", "-c", f"echo here; cat; : {token}")
+        with terminal.running(root_moat, *command) as client:
+            terminal.wait_for(b"here")
+            terminal.type(b"\x1fd")
+            assert 128 + signal.SIGHUP == terminal.wait(client)
+        told = f"the command was ended: you have left it; run {run} goes on"
+        assert told.encode() in terminal.seen
+    wait_gone(token)
+    assert "running" == state(root_moat, run)
 
 
 def test_there_must_be_a_command_and_a_run(root_moat: Cli) -> None:

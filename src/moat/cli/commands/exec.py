@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
+import time
 from functools import partial
 from typing import Any
 
@@ -16,7 +18,13 @@ from moat.run.finding import get_live_run
 from moat.run.joining import join
 from moat.run.launch import allow_always
 from moat.run.part import Part
-from moat.run.record import RunDirectory
+from moat.run.record import LIVE, RunDirectory
+
+# The codes of a command whose client has left, and of one that was killed, as by its run's end.
+_HUNG_UP, _KILLED = 128 + signal.SIGHUP, 128 + signal.SIGKILL
+# Seconds within which a run that ends is seen to be ending, and to have ended; between two looks.
+_NOTICED, _ENDING = 1.0, 10.0
+_LOOK = 0.05
 
 EPILOG = """\
 examples:
@@ -63,7 +71,29 @@ def main(arguments: list[str]) -> int:
         part = Part(terminal=args.tty, stdin=True, first=True, detach_keys=keys)
         ended = attach(joined.channel, part, unblock=(), store=partial(allow_always, context.home))
     if ended.left is not None:
-        say(f"the command was ended: {ended.left}")
-    elif ended.error is not None:
+        # It hung up on the command, which nobody else can take up.
+        say(f"the command was ended: {ended.left}; run {record.run} goes on")
+        return ended.code or _HUNG_UP
+    if ended.error is not None:
         show_error(ended.error)
+    elif ended.code == _KILLED:
+        _tell_end(RunDirectory(context.home.runs, record.run))
     return ended.code
+
+
+def _tell_end(directory: RunDirectory) -> None:
+    """Say how the run has ended, if that is what killed a command in it."""
+    from moat.run.receipt import receipt_of
+
+    began = time.monotonic()
+    while (record := directory.read()) is not None and record.state in LIVE:
+        waited = time.monotonic() - began
+        if waited > (_ENDING if record.state == "stopping" else _NOTICED):
+            break
+        time.sleep(_LOOK)
+    if record is None:
+        say(f"run {directory.root.name} has ended")
+    elif record.state == "stopping":
+        say(f"run {record.run} is ending; how it ends: moat receipt {record.run}")
+    elif record.state not in LIVE:
+        say(f"run {record.run} has ended: {receipt_of(directory, record).how}")
