@@ -44,7 +44,7 @@ class Way:
 
     def start(self, *command: str, off: tuple[str, ...] = (), **more: Any) -> subprocess.Popen[str]:
         """Start a box and who watches over it."""
-        limits = {key: more.pop(key) for key in Limits.__slots__ if key in more}
+        limits = {key: more.pop(key) for key in Limits._fields if key in more}
         document = {
             "place": str(self.user.new_directory()),
             "limits": limits,

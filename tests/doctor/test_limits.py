@@ -51,4 +51,4 @@ def test_a_box_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     said = [found.detail for found in check_limits(Home(tmp_path))]
     assert any(detail.startswith("cpus: nothing holds it") for detail in said)
     assert any("watched by Moat" in detail for detail in said)
-    assert set(KERNEL) == set(Limits.__slots__)
+    assert set(KERNEL) == set(Limits._fields)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,7 +55,7 @@ def test_a_revoked_grant_stays_with_the_run(store: Store) -> None:
 
 
 def plan_with(**changes: object) -> Plan:
-    return replace(build_plan("0123456789", PLAIN), **changes)  # type: ignore[arg-type]
+    return build_plan("0123456789", PLAIN)._replace(**changes)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +68,7 @@ ENVIRONMENT = {
 
 
 def plan(wanted: Wanted, **changes: Any) -> Any:
-    return build_plan("0123456789", replace(wanted, **changes))
+    return build_plan("0123456789", wanted._replace(**changes))
 
 
 def rules(wanted: Wanted, **changes: Any) -> list[str]:

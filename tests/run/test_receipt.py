@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,15 +27,15 @@ def directory(tmp_path: Path) -> RunDirectory:
     ("record", "how"),
     [
         (RECORD, "exit code 0"),
-        (replace(RECORD, state="running"), "running"),
-        (replace(RECORD, state="lost"), "lost: its supervisor died, and the box with it"),
-        (replace(RECORD, state="failed", error="no disk"), "failed: no disk"),
+        (RECORD._replace(state="running"), "running"),
+        (RECORD._replace(state="lost"), "lost: its supervisor died, and the box with it"),
+        (RECORD._replace(state="failed", error="no disk"), "failed: no disk"),
         (
-            replace(RECORD, limit="wall", error="it took 5 s", exit_code=124),
+            RECORD._replace(limit="wall", error="it took 5 s", exit_code=124),
             "ended by its limit on timeout: it took 5 s",
         ),
-        (replace(RECORD, stopped_by="SIGTERM", exit_code=143), "ended by SIGTERM: exit code 143"),
-        (replace(RECORD, stopped_by="SIGKILL", exit_code=137), "killed: exit code 137"),
+        (RECORD._replace(stopped_by="SIGTERM", exit_code=143), "ended by SIGTERM: exit code 143"),
+        (RECORD._replace(stopped_by="SIGKILL", exit_code=137), "killed: exit code 137"),
     ],
 )
 def test_how_it_ended_is_told(directory: RunDirectory, record: RunRecord, how: str) -> None:
@@ -54,12 +53,12 @@ def test_a_clock_that_jumps_changes_no_duration(
     directory: RunDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That is by a clock of its own; where there is none, it is never less than nothing."""
-    assert 3.5 == receipt_of(directory, replace(RECORD, duration=3.5, ended=1.0)).duration
+    assert 3.5 == receipt_of(directory, RECORD._replace(duration=3.5, ended=1.0)).duration
     assert 10.0 == receipt_of(directory, RECORD).duration
-    assert 0.0 == receipt_of(directory, replace(RECORD, ended=900.0)).duration
-    assert receipt_of(directory, replace(RECORD, state="lost", ended=None)).duration is None
+    assert 0.0 == receipt_of(directory, RECORD._replace(ended=900.0)).duration
+    assert receipt_of(directory, RECORD._replace(state="lost", ended=None)).duration is None
     monkeypatch.setattr(time, "time", lambda: 500.0)
-    assert 0.0 == receipt_of(directory, replace(RECORD, state="running", ended=None)).duration
+    assert 0.0 == receipt_of(directory, RECORD._replace(state="running", ended=None)).duration
 
 
 @pytest.mark.parametrize("written", [None, b"", b"[]", b"{", b"\xff"])

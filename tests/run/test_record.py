@@ -9,7 +9,6 @@ import signal
 import stat
 import subprocess
 import sys
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import get_args
 
@@ -49,7 +48,7 @@ def make(runs: Path, run: str = RUN, **changes: object) -> int:
     """A run with a record; the lock that says that it lives."""
     directory = RunDirectory(runs, run)
     lock = directory.create()
-    directory.write(replace(RECORD, run=run, **changes))  # type: ignore[arg-type]
+    directory.write(RECORD._replace(run=run, **changes))  # type: ignore[arg-type]
     return lock
 
 
@@ -81,7 +80,7 @@ def test_what_was_written_is_read(runs: Path) -> None:
     """Every member comes back equal, a name that is no text included."""
     lock = make(runs)
     assert RECORD == RunDirectory(runs, RUN).read()
-    ended = replace(RECORD, state="failed", ended=1001.0, exit_code=3, error="it went wrong")
+    ended = RECORD._replace(state="failed", ended=1001.0, exit_code=3, error="it went wrong")
     RunDirectory(runs, RUN).write(ended)
     assert ended == RunDirectory(runs, RUN).read()
     os.close(lock)
@@ -116,10 +115,10 @@ def test_open_runs_are_refused(runs: Path) -> None:
 def test_a_run_nobody_holds_is_lost(runs: Path, state: State) -> None:
     """As long as its lock is held a run stands as written; what lived then is lost, no more."""
     lock = make(runs, state=state)
-    assert replace(RECORD, state=state) == RunDirectory(runs, RUN).read()
+    assert RECORD._replace(state=state) == RunDirectory(runs, RUN).read()
     os.close(lock)
     wanted = "lost" if state in LIVE else state
-    assert replace(RECORD, state=wanted) == RunDirectory(runs, RUN).read()
+    assert RECORD._replace(state=wanted) == RunDirectory(runs, RUN).read()
 
 
 def test_a_killed_supervisor_leaves_a_lost_run(runs: Path) -> None:
@@ -132,7 +131,7 @@ def test_a_killed_supervisor_leaves_a_lost_run(runs: Path) -> None:
         directory.write(RECORD)
         assert RECORD == directory.read()
         process.send_signal(signal.SIGKILL)
-    assert replace(RECORD, state="lost") == directory.read()
+    assert RECORD._replace(state="lost") == directory.read()
 
 
 def test_reading_writes_nothing(runs: Path) -> None:
@@ -164,9 +163,9 @@ def test_many_readers_do_not_take_each_other_for_the_supervisor(runs: Path) -> N
         b"null",
         b"\xff",
         b'{"state": "running"}',
-        json.dumps({**asdict(RECORD), "state": "gone"}).encode(),
-        json.dumps({**asdict(RECORD), "created": None}).encode(),
-        json.dumps({**asdict(RECORD), "versions": 1}).encode(),
+        json.dumps({**RECORD._asdict(), "state": "gone"}).encode(),
+        json.dumps({**RECORD._asdict(), "created": None}).encode(),
+        json.dumps({**RECORD._asdict(), "versions": 1}).encode(),
     ],
 )
 def test_what_cannot_be_read_is_passed_over(runs: Path, content: bytes) -> None:
@@ -198,7 +197,7 @@ def test_a_crash_while_writing_leaves_the_old(runs: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(Path, "replace", dies)
     monkeypatch.setattr(os, "replace", dies)
     with pytest.raises(KeyboardInterrupt):
-        RunDirectory(runs, RUN).write(replace(RECORD, state="stopped"))
+        RunDirectory(runs, RUN).write(RECORD._replace(state="stopped"))
     monkeypatch.undo()
     assert RECORD == RunDirectory(runs, RUN).read()
     assert {"lock", "run.json"} == {path.name for path in (runs / RUN).iterdir()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ def directory(tmp_path: Path) -> RunDirectory:
     for run in (OTHER, RUN):
         found = RunDirectory(runs, run)
         lock = found.create()
-        found.write(RunRecord(**{**asdict(RECORD), "run": run}))
+        found.write(RunRecord(**{**RECORD._asdict(), "run": run}))
         found.close(lock)
     return found
 
@@ -52,7 +51,7 @@ def moat(directory: RunDirectory, tmp_path: Path) -> Cli:
 
 
 def spoil(directory: RunDirectory, **members: object) -> None:
-    document = {**asdict(RECORD), **members}
+    document = {**RECORD._asdict(), **members}
     directory.record_file.write_text(json.dumps(document))
 
 

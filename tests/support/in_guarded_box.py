@@ -8,7 +8,6 @@ directories are searched for repositories.
 
 import asyncio
 import contextlib
-import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -37,8 +36,7 @@ async def run(asked):
         allow_write=tuple(asked.get("allow", ())),
     )
     if common := asked.get("common"):
-        wanted = dataclasses.replace(
-            wanted,
+        wanted = wanted._replace(
             git_directory=Path(common),
             mounts=(Mount(Path(common), common, writable=True, judged=True),),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import subprocess
 from pathlib import Path
 
@@ -183,7 +182,7 @@ def test_of_the_hosts_etc_only_this_is_seen() -> None:
 
 def test_a_terminal_changes_nothing() -> None:
     """The box has the same walls with and without one."""
-    assert arguments() == arguments(dataclasses.replace(SPEC, terminal=(24, 80)))
+    assert arguments() == arguments(SPEC._replace(terminal=(24, 80)))
 
 
 def test_nothing_is_mounted_after_the_workspace() -> None:
@@ -195,11 +194,11 @@ def test_nothing_is_mounted_after_the_workspace() -> None:
 def test_words_of_the_person_are_values() -> None:
     """A mount that looks like an option is still one word of its own, and so is a variable."""
     mount = Mount(Path("/a --bind / /b"), "/t --share-net")
-    found = arguments(dataclasses.replace(SPEC, mounts=(mount,)))
+    found = arguments(SPEC._replace(mounts=(mount,)))
     assert ["--ro-bind", "/a --bind / /b"] == found[found.index("/t --share-net") - 2 :][:2]
     odd = "it's\n$(touch x) `y` \\ "
     environment = {"A": "--share-net", "B": odd}
-    start = box_start(dataclasses.replace(SPEC, environment=environment, command=("--", odd)))
+    start = box_start(SPEC._replace(environment=environment, command=("--", odd)))
     script = start + b'printf "%s|" "$A" "$B" "$@"'
     said = subprocess.run(["/bin/sh", "-c", script], capture_output=True, check=True).stdout
     assert f"--share-net|{odd}|--|{odd}|".encode() == said
