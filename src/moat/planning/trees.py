@@ -12,7 +12,7 @@ from moat.run.workspace import Guarded, why_too_much
 from moat.runtimes.interface import HOME, WORKSPACE, Mount
 from moat.workspace.git import HostGit
 from moat.workspace.standins import StandIns
-from moat.workspace.worktrees import Worktree, ensure_worktree, find_worktree
+from moat.workspace.worktrees import Worktree, ensure_worktree, find_worktree, top_of
 
 # Where a box has something else.
 _TAKEN = (WORKSPACE, HOME, "/bin", "/dev", "/etc", "/lib", "/lib64", "/moat", "/opt/moat", "/proc",
@@ -34,6 +34,12 @@ def open_worktree(
                 f"--worktree: the box has something else at {taken}, where the repository is",
                 hint="run without --worktree, or move the repository",
             )
+    if (top := top_of(git, workspace)) != workspace:
+        there = workspace.relative_to(top)
+        context.tell(
+            f"note: {workspace} is a directory of the repository {top}: the run has a work tree of "
+            f"all of it, and begins at its top; there this directory is {there}"
+        )
     if make:
         with StandIns(home.workspaces / workspace_key(tree.path), tree.path).unused():
             made = ensure_worktree(git, tree)  # not while another command takes it away

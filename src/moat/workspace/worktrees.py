@@ -72,13 +72,7 @@ def find_worktree(
         ) from None
     if branch.startswith(("-", "@{")):
         raise UsageError(f"--worktree: {branch!r} is no plain name of a branch")
-    try:
-        top = Path(git.ask(workspace, "rev-parse", "--show-toplevel").rstrip("\n"))
-    except GitFailed as error:
-        raise UsageError(
-            f"--worktree: {workspace} is in no git repository that has files: {error}",
-            hint="make one: git init, and commit something",
-        ) from None
+    top = top_of(git, workspace)
     common = _own_directory(top, workspace)
     try:
         git.ask(top, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
@@ -89,6 +83,17 @@ def find_worktree(
         ) from None
     repository = common.parent if common.name == ".git" else common
     return Worktree(directory(repository) / _name_of(branch), branch, repository, common)
+
+
+def top_of(git: HostGit, workspace: Path) -> Path:
+    """The work tree that a workspace is, or is a directory of. Raises UsageError."""
+    try:
+        return Path(git.ask(workspace, "rev-parse", "--show-toplevel").rstrip("\n"))
+    except GitFailed as error:
+        raise UsageError(
+            f"--worktree: {workspace} is in no git repository that has files: {error}",
+            hint="make one: git init, and commit something",
+        ) from None
 
 
 def _own_directory(top: Path, workspace: Path) -> Path:
