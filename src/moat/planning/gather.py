@@ -236,7 +236,12 @@ def _limits(context: Context, asked: Asked, project: Project | None) -> Limits:
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
     defaults = default_limits(host_memory=memory, host_files=files)
     said = project.limits if project else ()
-    return merged(defaults, context.settings.limits, said, typed)
+    found = merged(defaults, context.settings.limits, said, typed)
+    if found.cpus is not None:
+        from moat.planning.holding import check_processors
+
+        check_processors(found)
+    return found
 
 
 def _terminal_size() -> tuple[int, int]:
