@@ -59,6 +59,8 @@ def gather(context: Context, asked: Asked) -> Wanted:
         has = Store(home.credentials).has
         check_project(opened, workspace=read, guarded=guarded, has=has)
     asked = _completed(asked, project)
+    if asked.allow_write:
+        _tell_of_allowed(context, asked, read, tree.common if tree else None)
     wanted = Wanted(
         workspace=workspace,
         command=asked.command,
@@ -223,6 +225,23 @@ def _allow_write(context: Context, asked: Asked, project: Project | None) -> tup
         typed = guarded_paths(asked.allow_write)
     said = project.guard if project else ()
     return tuple(dict.fromkeys((*typed, *said, *context.settings.guard)))
+
+
+def _tell_of_allowed(context: Context, asked: Asked, workspace: Path, common: Path | None) -> None:
+    """Tell of what was allowed in vain: a run goes on, and the person believes otherwise."""
+    from moat.planning.allowing import without_effect
+    from moat.planning.typed import guarded_paths
+    from moat.run.kept import workspace_key
+    from moat.workspace.known import read_known
+
+    for text in without_effect(
+        guarded_paths(asked.allow_write),
+        workspace,
+        common=common,
+        environ=os.environ,
+        known=read_known(context.home.workspaces / workspace_key(workspace)),
+    ):
+        context.tell(text)
 
 
 def _limits(context: Context, asked: Asked, project: Project | None) -> Limits:
