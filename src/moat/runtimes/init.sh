@@ -6,6 +6,10 @@
 # Then it puts staged files in place (/moat/NAME-init becomes ~/.NAME) and becomes the command.
 
 echo ready >&3 || exit 125
+# Bubblewrap must not die of a Ctrl-C, so it ignores it; the command is its own master. Whether
+# that can be said is found out while the box is being finished.
+masters='env --default-signal=INT,QUIT --'
+$masters true 2>/dev/null || masters=
 read -r word <&3 || exit 125
 [ "$word" = go ] || exit 125
 exec 3<&-
@@ -31,8 +35,4 @@ case $1 in
     }
     ;;
 esac
-# Bubblewrap must not die of a Ctrl-C, so it ignores it; the command is its own master.
-if env --default-signal=INT,QUIT true 2>/dev/null; then
-    exec env --default-signal=INT,QUIT -- "$@"
-fi
-exec "$@"
+exec $masters "$@"

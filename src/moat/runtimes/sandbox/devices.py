@@ -12,8 +12,6 @@ import ctypes
 import os
 from pathlib import Path
 
-from moat.runtimes.sandbox.namespaces import inside
-
 # What `bwrap --dev` binds.
 DEVICES = ("/dev/full", "/dev/null", "/dev/random", "/dev/tty", "/dev/urandom", "/dev/zero")
 
@@ -21,23 +19,13 @@ _MS_RDONLY, _MS_REMOUNT, _MS_BIND = 1, 32, 4096  # linux/mount.h
 _KEPT = os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC  # the same bits in both; locked in the box
 
 
-def fix_devices(pid: int) -> None:
-    """Keep the nodes that are ours as they are, in the box of a process; past its mounts.
-
-    Called while this process has one thread. Raises RuntimeUnavailable.
-    """
-    ours = [path for path in DEVICES if Path(path).stat().st_uid == os.geteuid()]
-
-    def guard() -> list[int]:
-        for path in ours:
-            _make_read_only(path)
-        return []
-
-    if ours:
-        inside(pid, "mnt", guard, failure="the devices of the box cannot be guarded")
+def our_devices() -> list[str]:
+    """The nodes that are this user's, so that one who is this user in a box could change them."""
+    return [path for path in DEVICES if Path(path).stat().st_uid == os.geteuid()]
 
 
-def _make_read_only(path: str) -> None:
+def make_read_only(path: str) -> None:
+    """Keep a node as it is; called in the mount namespace of the box. Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
     flags = _MS_REMOUNT | _MS_BIND | _MS_RDONLY | os.statvfs(path).f_flag & _KEPT
     if libc.mount(None, path.encode(), None, ctypes.c_ulong(flags), None) != 0:

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 
 from moat.files import open_beneath
 from moat.runtimes.interface import WORKSPACE, Guard
+from moat.runtimes.sandbox.devices import make_read_only, our_devices
 from moat.runtimes.sandbox.namespaces import inside
 
 # The same on every architecture: include/uapi/asm-generic/unistd.h.
@@ -37,15 +38,18 @@ class _MountAttr(ctypes.Structure):
 
 
 def protect(pid: int, names: Iterable[str], guards: Iterable[Guard] = ()) -> None:
-    """Guard places in the box of a process: files of the workspace by name, which must be regular
-    ones, then whatever else, each behind those it is below.
+    """Guard places in the box of a process, past its mounts: the devices, files of the workspace
+    by name, which must be regular ones, then whatever else, each behind those it is below.
 
     Called while this process has one thread. Raises RuntimeUnavailable.
     """
     files = [f"{WORKSPACE}/{name}" for name in names]
     guards = tuple(guards)
+    devices = our_devices()
 
     def work() -> list[int]:
+        for device in devices:
+            make_read_only(device)
         for file in files:
             _guard_file(file)
         roots: dict[str, int] = {}
@@ -59,8 +63,8 @@ def protect(pid: int, names: Iterable[str], guards: Iterable[Guard] = ()) -> Non
             os.close(opened)
         return []
 
-    if files or guards:
-        inside(pid, "mnt", work, failure="a file of the workspace cannot be guarded")
+    if devices or files or guards:
+        inside(pid, "mnt", work, failure="what the box must not change cannot be guarded")
 
 
 def _guard_file(path: str) -> None:

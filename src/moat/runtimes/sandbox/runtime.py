@@ -17,7 +17,6 @@ from moat.errors import RuntimeUnavailable
 from moat.runtimes.descriptors import read_some, read_to_end, wait_for_exit, wait_readable
 from moat.runtimes.interface import BoxSockets, BoxSpec, Execution
 from moat.runtimes.sandbox.bwrap import explain_failure, find_bwrap
-from moat.runtimes.sandbox.devices import fix_devices
 from moat.runtimes.sandbox.limited import Limited
 from moat.runtimes.sandbox.netns import listen_in_netns
 from moat.runtimes.sandbox.protect import protect
@@ -65,7 +64,6 @@ class SandboxBox:
                     self._cleanup.callback(self.sockets.close)
                     self._let_go_of_block()
                     await self._until_ready()
-                    fix_devices(child)
                     protect(child, self._protected, self._guards)
                     await self._limited.settle(child)
                 except RuntimeUnavailable as error:
