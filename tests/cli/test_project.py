@@ -224,6 +224,8 @@ def test_a_name_that_is_taken_is_told(cli: Cli) -> None:
         assert "up\n" == process.stdout.readline()
         done = cli.run("run", "-n", "mine", "--", "true")
         assert (2, True) == (done.returncode, "is called mine" in done.stderr)
+        assert "hint: choose another, or end that one: moat stop mine\n" in done.stderr
+        assert 1 == len(cli.runs())
         process.communicate("\n", timeout=30)
     assert 0 == cli.run("run", "-n", "mine", "--", "true").returncode
 

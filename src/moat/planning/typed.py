@@ -90,6 +90,7 @@ def free_name(name: str, runs: Path) -> str:
     for record in list_runs(runs):
         if record.name == name and record.state in LIVE:
             raise UsageError(
-                f"--name: run {record.run} is called {name}, and goes on", hint="choose another"
+                f"--name: run {record.run} is called {name}, and goes on",
+                hint=f"choose another, or end that one: moat stop {name}",
             )
     return name
