@@ -103,6 +103,17 @@ def add_runs_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-a", "--all", action="store_true", help="every live run")
 
 
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    """The option --quiet, of what shows how a run ends."""
+    parser.add_argument(
+        "-q",
+        "--quiet",
+        action="store_true",
+        help="show no receipt at the end, unless a changed file would run something on this "
+        "machine",
+    )
+
+
 _LIMITS = (
     ("timeout", "TIME", "end the run after 90s, 30m or 2h"),
     ("memory", "SIZE", "the memory it may use, 512m or 4g; none for no limit, as for the others"),
@@ -165,6 +176,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-d", "--detach", action="store_true", help="start it in the background, and print its id"
     )
+    add_quiet(parser)
     parser.add_argument(
         "--unfiltered",
         action="store_true",
@@ -195,6 +207,7 @@ def asked_of(args: argparse.Namespace, **more: Any) -> Asked:
         limits={option: text for option, *_ in _LIMITS if (text := getattr(args, option))},
         name=args.name,
         detach=args.detach,
+        quiet=args.quiet,
         unfiltered=args.unfiltered,
         trust=args.trust,
         dry_run=args.dry_run,

@@ -54,18 +54,19 @@ def start(context: Context, asked: Asked, early: Early | None) -> int:
         return 0
     if ended.error is not None:
         show_error(ended.error)
-    elif plan.terminal is not None and plan.kept and has_sessions(plan.kept):
+    elif not asked.quiet and plan.terminal is not None and has_sessions(plan.kept):
         say(f"to go on with this session: {plan.command_line} --resume")
-    show_receipt(home, plan.run)
+    show_receipt(home, plan.run, quiet=asked.quiet)
     return ended.code
 
 
-def show_receipt(home: Home, run: str) -> None:
-    """What came of a run, to a person; to nobody else but for what would run on this machine."""
+def show_receipt(home: Home, run: str, *, quiet: bool) -> None:
+    """What came of a run, to a person who did not ask for quiet; to all others only if something
+    would run on this machine."""
     from moat.run.record import RunDirectory
 
     directory = RunDirectory(home.runs, run)
-    if not os.isatty(2) and not directory.has_planted():
+    if (quiet or not os.isatty(2)) and not directory.has_planted():
         return
     from moat.cli.receipt import lines_of
     from moat.run.receipt import receipt_of

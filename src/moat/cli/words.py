@@ -16,7 +16,7 @@ from moat.cli.main import all_commands
 _RUN = (
     "-g=grant --grant=grant --allow-host=group --policy=policy -e= --env= -m=path --mount=path "
     "--allow-write=path --worktree= --timeout= --memory= --pids= --cpus= --disk= -n= --name= "
-    "-d --detach --unfiltered --trust --dry-run --json"
+    "-d --detach -q --quiet --unfiltered --trust --dry-run --json"
 )
 _LIVE = "--run=live --once --always"
 COMMANDS = {
@@ -29,7 +29,7 @@ COMMANDS = {
     ),
     "grant": ("grantable", "--no-validate --json"),
     "revoke": ("grant", ""),
-    "attach": ("live", "--watch"),
+    "attach": ("live", "--watch -q --quiet"),
     "exec": ("live", "-t --tty"),
     "list": ("", "-a --all --json"),
     "status": ("run", "--json"),

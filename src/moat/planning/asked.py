@@ -38,4 +38,5 @@ class Asked(NamedTuple):
     terminal: bool = False
     stdin: bool = False
     detach: bool = False
+    quiet: bool = False
     unfiltered: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from moat.cli.options import Parser, add_run_argument, open_context
+from moat.cli.options import Parser, add_quiet, add_run_argument, open_context
 from moat.cli.output import say, show_error, warn
 from moat.cli.start import show_receipt
 from moat.cli.terminal import at_a_terminal
@@ -34,6 +34,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--watch", action="store_true", help="only look; ctrl-c leaves, and the run goes on"
     )
+    add_quiet(parser)
     args = parser.parse_args(arguments)
     context = open_context()
     record = get_live_run(context.home.runs, args.run)
@@ -66,7 +67,7 @@ def main(arguments: list[str]) -> int:
     elif ended.error is not None:
         show_error(ended.error)
     if ended.left is None:
-        show_receipt(context.home, record.run)
+        show_receipt(context.home, record.run, quiet=args.quiet)
     return ended.code
 
 
