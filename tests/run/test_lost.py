@@ -128,3 +128,20 @@ def test_one_that_is_swept_while_it_is_made_is_made_again(
     assert {RUN, f".live-{RUN}"} == {p.name for p in home.runs.iterdir()}
     assert RunDirectory(home.runs, RUN).is_supervised()
     os.close(held)
+
+
+def test_one_that_is_removed_at_this_moment_is_nobodys_error(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever starts a run meanwhile has nothing to do with it."""
+    os.close(make(home))
+    read = RunDirectory._read
+
+    def read_and_lose(self: RunDirectory) -> RunRecord | None:
+        record = read(self)
+        self.remove()
+        return record
+
+    monkeypatch.setattr(RunDirectory, "_read", read_and_lose)
+    assert [] == close_lost(home)
+    assert [] == list(home.runs.iterdir())

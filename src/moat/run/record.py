@@ -165,6 +165,13 @@ class RunDirectory:
             return None
         if self.is_supervised():
             return None
+        try:
+            return self._finish()
+        except FileNotFoundError:
+            return None  # somebody removes it at this moment
+
+    def _finish(self) -> RunRecord | None:
+        """Write down that a run is lost, if it was live, and clear up. Raises OSError."""
         record = self._read()
         if record is None:
             with contextlib.suppress(OSError):
