@@ -21,6 +21,8 @@ from moat.run.program import Program, Terminal
 from moat.runtimes.interface import Box, Execution
 
 _GRACE = 5.0
+# Seconds in which a client may still read how its command ended, when the supervisor ends.
+_LAST_WORD = 2.0
 _MOST = 32  # at a time
 _LONGEST = 4096  # words of a command
 
@@ -125,22 +127,28 @@ class Executing:
             code = await program.run(executed, transcript, clear=_at_once, gone=_at_once)
         except MoatError as failure:
             error = failure
+        except asyncio.CancelledError:
+            # The supervisor ends, and the box is gone, before that was noticed here.
+            client.send_nowait(self._exit(128 + signal.SIGKILL, None))
+            await client.close(_LAST_WORD)
+            raise
         finally:
             serving.remove_done_callback(hang_up)
             for handle in ending:
                 handle.cancel()
         log.get(__name__).info("executed for %.1f s: code %s", time.monotonic() - began, code)
-        await program.audience.close(
-            control.message(
-                control.EXIT,
-                code=code,
-                run=self._run,
-                error=error.message if error else None,
-                hint=error.hint if error else None,
-            )
-        )
+        await program.audience.close(self._exit(code, error))
         await asyncio.gather(serving, return_exceptions=True)
         return code
+
+    def _exit(self, code: int, error: MoatError | None) -> bytes:
+        return control.message(
+            control.EXIT,
+            code=code,
+            run=self._run,
+            error=error.message if error else None,
+            hint=error.hint if error else None,
+        )
 
 
 async def _at_once() -> None:
