@@ -13,9 +13,6 @@ from moat.core.hosts import Destination, Scheme, canonical_host, is_address
 from moat.engine.dns import AAAA, A, Code, Query
 from moat.engine.policy import Policy
 
-DIRECT_PORTS = (443, 80)
-"""Where clients are met that know no proxy."""
-
 _WAYS: tuple[tuple[Scheme, int], ...] = (("https", 443), ("http", 80), ("https", 80))
 
 _SECONDS = 60

@@ -5,50 +5,75 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
 from moat import log
 from moat.files import write_atomic
 from moat.run.plan import Plan
 from moat.run.record import RunDirectory
-from moat.workspace.changes import Before, Changes, begin, changes_since
+from moat.workspace.changes import Changes, Ignored, begin, changes_since, together
 
 
 class Accounting:
-    """What the workspace held when the run began."""
+    """What the workspace of a plan held when the run began, and the repository that it is a work
+    tree of; made right before the box is."""
 
-    def __init__(self, before: Before) -> None:
-        self._before = before
+    def __init__(self, plan: Plan, ignored: Ignored) -> None:
+        self._workspace = begin(plan.workspace, ignored=ignored)
+        self._common = [
+            begin(directory, ignored=ignored, own=True)
+            for directory in (plan.git_directory,)
+            if directory is not None
+        ]
         self._listing: asyncio.Future[None] | None = None
 
     def begin(self) -> None:
         """Begin to list it, beside the run."""
-        self._listing = asyncio.get_running_loop().run_in_executor(None, self._before.complete)
+        self._listing = asyncio.get_running_loop().run_in_executor(None, self.complete)
+
+    def complete(self) -> None:
+        """List it. Takes a while."""
+        for before in (self._workspace, *self._common):
+            before.complete()
 
     async def changes(self) -> Changes:
         """What has changed since."""
         if self._listing is not None:
             await self._listing
-        return await asyncio.to_thread(changes_since, self._before)
+        return await asyncio.to_thread(self._changes)
+
+    def _changes(self) -> Changes:
+        elsewhere = [(before.root, changes_since(before)) for before in self._common]
+        return together(changes_since(self._workspace), elsewhere)
 
 
 @contextlib.asynccontextmanager
 async def accounted(
-    directory: RunDirectory, plan: Plan, *, ignore: Iterable[str], notes: Iterable[str]
+    directory: RunDirectory,
+    plan: Plan,
+    *,
+    ignore: Ignored,
+    notes: Callable[[], Iterable[str]],
 ) -> AsyncIterator[Accounting]:
     """Write down at the end what has changed; entered before the box is made. What was made for
     its guards is ignored, and what they could not cover noted."""
-    accounting = Accounting(begin(plan.workspace, ignore=ignore))
+    accounting = Accounting(plan, ignore)
     try:
         yield accounting
     finally:
         try:
             changes = await accounting.changes()
-            document = json.dumps(as_data(changes, notes)).encode() + b"\n"
-            write_atomic(directory.changes, document, mode=0o600)
+            told = as_data(changes, [*notes(), *_unseen(plan, changes)])
+            write_atomic(directory.changes, json.dumps(told).encode() + b"\n", mode=0o600)
         except OSError:  # the run has ended as it has; that this is missing is seen in the receipt
             log.get(__name__).exception("what has changed cannot be written down")
+
+
+def _unseen(plan: Plan, changes: Changes) -> Iterator[str]:
+    for path in changes.closed:
+        shown = path or plan.workspace
+        yield f"{shown} is closed, so what is in there was not looked at: chmod u+rwx opens it"
 
 
 def as_data(changes: Changes, notes: Iterable[str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moat import log
 from moat.errors import MoatError, UsageError, system_error
@@ -18,7 +18,10 @@ from moat.run.audience import Seat
 from moat.run.channel import Client
 from moat.run.grants import OpenedGrants
 from moat.run.program import Program, Terminal
-from moat.runtimes.interface import Box, Execution
+from moat.runtimes.interface import Execution
+
+if TYPE_CHECKING:
+    from moat.runtimes.protocols import Box
 
 _GRACE = 5.0
 # Seconds in which a client may still read how its command ended, when the supervisor ends.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,19 +12,22 @@ from moat.config.paths import Home
 from moat.errors import MoatError
 from moat.run.kept import workspace_key
 from moat.run.plan import Plan
-from moat.runtimes.interface import Guard
+from moat.runtimes.interface import WORKSPACE, Guard
+from moat.workspace.changes import Ignored
 from moat.workspace.guards import Guarding, guard_common, guard_workspace
 from moat.workspace.known import add_known, read_known
 from moat.workspace.standins import StandIns
+from moat.workspace.tree import parents
 
 
 class Guarded(NamedTuple):
-    """What is guarded: for `box_spec`; what was made for that, which is no change of the run's; and
-    what could not be guarded, in words, for the receipt."""
+    """What is guarded: for `box_spec`; what was made for that below a root and is still there,
+    which is no change of the run's; and what is not guarded, or was not to the end, in words, for
+    the receipt."""
 
     guards: tuple[Guard, ...]
-    stand_ins: frozenset[str]
-    notes: tuple[str, ...] = ()
+    stand_ins: Ignored
+    notes: Callable[[], tuple[str, ...]]
 
 
 @contextlib.contextmanager
@@ -32,10 +35,12 @@ def guarded(plan: Plan, home: Home) -> Iterator[Guarded]:
     """Decide what is guarded and make what must be there for it; taken away behind the last run of
     the workspace. Must be entered before the box is made, and left when it is gone."""
     with contextlib.ExitStack() as stack:
+        users: dict[Path, StandIns] = {}
 
         def used(place: Path) -> StandIns:
             stand_ins = StandIns(home.workspaces / workspace_key(place), place)
-            return stack.enter_context(stand_ins.used_by(plan.run))
+            users[place] = stack.enter_context(stand_ins.used_by(plan.run))
+            return stand_ins
 
         made = used(plan.workspace)
         # Looked at once it is marked as used: what cleans up takes away none that is.
@@ -51,9 +56,10 @@ def guarded(plan: Plan, home: Home) -> Iterator[Guarded]:
             environ=os.environ,
             known=read_known(notebook),
         )
-        add_known(notebook, found.places, complete=found.complete)
+        add_known(notebook, found.places, complete=found.complete, bare=found.bare)
         made.make(found.stand_ins)
         guards = found.guards
+        notes = [*_notes(found)]
         if plan.git_directory is not None:
             common = used(plan.git_directory)
             further = guard_common(
@@ -63,16 +69,45 @@ def guarded(plan: Plan, home: Home) -> Iterator[Guarded]:
             )
             common.make(further.stand_ins)
             guards += further.guards
-        yield Guarded(guards, made.paths, tuple(_notes(found)))
+            notes += _notes(further, plan.git_directory)
+        began = _identities(plan.workspace, guards)
+        yield Guarded(
+            guards,
+            lambda place: users[place].paths,
+            lambda: (*notes, *_lost(began, _identities(plan.workspace, guards))),
+        )
 
 
-def _notes(found: Guarding) -> Iterator[str]:
+def _notes(found: Guarding, below: Path = Path()) -> Iterator[str]:
     for path in found.open_to:
-        yield f"git is led to {path}, which is not guarded: all of it would be"
+        yield f"git is led to {below / path}, which is not guarded: all of it would be"
     if not found.complete:
         yield "the workspace is large: not all of it was searched for repositories"
     if not found.all_names:
         yield "the workspace is large: not all further names of guarded files were found"
+
+
+def _identities(workspace: Path, guards: Iterable[Guard]) -> dict[str, tuple[int, int] | None]:
+    """Which files the guards are of, by their paths."""
+    found: dict[str, tuple[int, int] | None] = {}
+    for guard in guards:
+        below = guard.root == WORKSPACE
+        path = Path(workspace if below else guard.root, guard.path)
+        try:
+            status = path.lstat()
+            found[guard.path if below else str(path)] = (status.st_dev, status.st_ino)
+        except OSError:
+            found[guard.path if below else str(path)] = None
+    return found
+
+
+def _lost(
+    began: Mapping[str, tuple[int, int] | None], now: Mapping[str, tuple[int, int] | None]
+) -> Iterator[str]:
+    """The guards that went with what they were of: from outside of the box that can be."""
+    lost = {path for path, identity in began.items() if now[path] != identity}
+    for path in sorted(path for path in lost if lost.isdisjoint(parents(path))):
+        yield f"{path} was replaced or removed from outside of the box, and its guard went with it"
 
 
 def git_environment(guards: tuple[Guard, ...]) -> dict[str, str]:

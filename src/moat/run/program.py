@@ -8,14 +8,16 @@ import json
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from moat import log
 from moat.errors import MoatError
 from moat.run import control
 from moat.run.audience import Audience, Seat
 from moat.runtimes.descriptors import read_some, write_all
-from moat.runtimes.interface import Process
+
+if TYPE_CHECKING:
+    from moat.runtimes.protocols import Process
 
 # How long an output may bring nothing, once all that could write to it has ended.
 _DRAIN_SECONDS = 1.0

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from moat.config.paths import Home
 from moat.engine.names import Names
@@ -29,7 +30,9 @@ from moat.run.plan import Plan
 from moat.run.putting import Putter
 from moat.run.record import RunDirectory
 from moat.run.tls import LazyTls
-from moat.runtimes.interface import Box
+
+if TYPE_CHECKING:
+    from moat.runtimes.protocols import Box
 
 
 @dataclass(frozen=True, slots=True)

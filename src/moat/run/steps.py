@@ -8,7 +8,7 @@ import shlex
 import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moat.config.paths import Home
 from moat.core.limits import Exceeded
@@ -22,7 +22,10 @@ from moat.run.kept import ensure_kept
 from moat.run.plan import Plan
 from moat.run.record import Kind, RunDirectory, RunRecord, State
 from moat.runtimes.etc import etc_files
-from moat.runtimes.interface import HOME, Box, BoxSpec, Guard, Mount, Runtime
+from moat.runtimes.interface import HOME, BoxSpec, Guard, Mount
+
+if TYPE_CHECKING:
+    from moat.runtimes.protocols import Box, Runtime
 
 
 class Keeper:

@@ -45,13 +45,13 @@ from moat.run.steps import (
     staged,
     transcribed,
 )
-from moat.runtimes.interface import Box
 from moat.vault.store import Store
 
 if TYPE_CHECKING:
     from moat.run.advice import Advice
     from moat.run.executing import Executing
     from moat.run.serving import Served
+    from moat.runtimes.protocols import Box
 
 # From a signal that asks to end, to the one that does not.
 GRACE = 5.0
@@ -263,8 +263,8 @@ class Supervisor:
         """Let a client take part until it leaves. The `first` sees all from the beginning."""
         seat = Seat(client, drives=drives)
         self._program.audience.join(seat)
+        self._note("attached", drives=drives)
         if not first:
-            self._note("attached", drives=drives)
             self._program.audience.show_screen(seat)
         if self._served is not None:
             self._served.putter.look()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from moat.pki.pack import TRUST_LINKS
 from moat.runtimes.etc import ETC_MADE
@@ -63,8 +63,7 @@ MASKED = (
 _FIRST = ("HOME", "PATH")
 
 
-@dataclass(frozen=True, slots=True)
-class HostLayout:
+class HostLayout(NamedTuple):
     """How the host's system directories lie.
 
     `directories` are mounted read-only as they are; `links` are (path, target) pairs such as
@@ -78,8 +77,7 @@ class HostLayout:
     java: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptors:
+class Descriptors(NamedTuple):
     """The numbers under which bubblewrap finds its descriptors; `start` is that of `box_start`,
     `sources` those of the mounts that were judged, in their order."""
 

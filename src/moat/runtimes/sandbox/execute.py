@@ -27,7 +27,7 @@ _START_TIMEOUT = 30.0
 
 
 class SandboxExecuted:
-    """See `moat.runtimes.interface.Executed`."""
+    """See `moat.runtimes.protocols.Executed`."""
 
     def __init__(self, execution: Execution, init: int, *, umask: int) -> None:
         """Start what will enter the box of a first process; it waits to be told what to do."""

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import socket
 
-from moat.engine.names import DIRECT_PORTS
-from moat.runtimes.interface import PROXY_HOST, PROXY_PORT, RESOLVER_PORT, BoxSockets
+from moat.runtimes.interface import DIRECT_PORTS, PROXY_HOST, PROXY_PORT, RESOLVER_PORT, BoxSockets
 from moat.runtimes.sandbox.namespaces import inside
 from moat.runtimes.sandbox.routes import keep_every_address, wait_for_loopback
 

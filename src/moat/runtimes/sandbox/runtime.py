@@ -32,7 +32,7 @@ _END_TIMEOUT = 10.0
 
 
 class SandboxBox:
-    """A sandbox at its gate, or past it. See `moat.runtimes.interface.Box`."""
+    """A sandbox at its gate, or past it. See `moat.runtimes.protocols.Box`."""
 
     def __init__(self, spec: BoxSpec) -> None:
         self._cleanup = contextlib.ExitStack()
@@ -223,7 +223,7 @@ class SandboxBox:
 
 
 class SandboxRuntime:
-    """Makes sandboxes. See `moat.runtimes.interface.Runtime`."""
+    """Makes sandboxes. See `moat.runtimes.protocols.Runtime`."""
 
     name = "sandbox"
 

@@ -26,10 +26,9 @@ through /proc/PID/mem all the same.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from errno import EAFNOSUPPORT, ENOSYS, EPERM, EPROTONOSUPPORT
 from itertools import groupby
-from typing import Final
+from typing import Final, NamedTuple
 
 from moat.errors import RuntimeUnavailable
 from moat.runtimes.sandbox.bpf import (
@@ -114,8 +113,7 @@ def creation(flags: int) -> Node:
     return argument(flags, Test(ANY_BIT, CREATES, yes=mode(flags + 1), no=ALLOW))
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """What is decided about some calls."""
 
     calls: str
