@@ -6,15 +6,13 @@ Plain blocking code over `poll`: it starts at once, and is one screenful of stat
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import select
 import signal
 import socket
 import time
-from collections.abc import Iterable, Iterator
-from types import FrameType
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from moat.errors import Interrupted, MoatError
@@ -23,21 +21,17 @@ from moat.run.at_terminal import AtTerminal, StoreAlways
 from moat.run.own_terminal import Asked as AskedTerminal
 from moat.run.own_terminal import below_all, raw_terminal
 from moat.run.part import Ended, Part
+from moat.run.printing import OUTPUTS, Printer
 from moat.run.question import LATER, NO, Answer, Asked
+from moat.run.signals import signals_as_bytes
 from moat.run.terminal_keeper import TerminalKeeper, kept_terminal
 
 if TYPE_CHECKING:
-    from moat.terminal.filter import Filter
     from moat.terminal.keys import DetachKeys
-from moat.terminal.overlay import Overlay
 
 _CHUNK = 1 << 16
-_OUTPUTS = {control.STDOUT: 1, control.STDERR: 2}
-# Milliseconds a reader of our output may take nothing once the run was asked to end.
-_PATIENCE_MS = 1000
 # Seconds between two sizes of a window, so that a program sees both.
 _SEEN = 0.1
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # What leaves a run that is only watched, as in a pager.
 _LEAVES = (b"\x03", b"q")
 
@@ -54,7 +48,7 @@ def attach(
     them on. `store` keeps what the person allows for good when asked.
     """
     with contextlib.ExitStack() as stack:
-        signals = stack.enter_context(_signals_as_bytes(part.terminal))
+        signals = stack.enter_context(signals_as_bytes(part.terminal))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, unblock)
         keeper = None
         if part.terminal:
@@ -76,21 +70,23 @@ class _Client:
         store: StoreAlways,
         keeper: TerminalKeeper | None,
     ) -> None:
-        self._keeper = keeper
         self._channel = channel
         self._signals = signals
         self._part = part
         self._terminal = part.terminal
         self._deframer = control.Deframer()
         self._window = control.STDIN_WINDOW
-        self._broken: set[int] = set()
-        self._unwritten: OSError | None = None  # why what was printed could not be written
         self._signalled: set[int] = set()
         self._left: Ended | None = None
-        self._overlay = Overlay()
-        self._drawn_on = {number for number in (1, 2) if os.isatty(number)}
-        self._filters = _filters(part, self._drawn_on)
-        self._at_terminal = AtTerminal(self._overlay, store, has_run=part.terminal)
+        self._printer = Printer(
+            part,
+            keeper,
+            signals,
+            pass_on=self._pass_signals_on,
+            ends=lambda: bool(self._signalled),
+            gone=self._give_up,
+        )
+        self._at_terminal = AtTerminal(self._printer.overlay, store, has_run=part.terminal)
         self._asked = AskedTerminal()
         self._keys = _detach_keys(part)
 
@@ -159,8 +155,10 @@ class _Client:
         if not data:
             return _DIED
         for kind, payload in self._deframer.feed(data):
-            if kind in _OUTPUTS:
-                self._print(kind, payload)
+            if kind in OUTPUTS:
+                # Who starts a run in the background does not want to read it here.
+                if not self._part.leaves:
+                    self._printer.print(kind, payload)
             elif kind == control.STDIN_TAKEN:
                 self._window += int(json.loads(payload)["bytes"])
             elif kind == control.QUESTION:
@@ -222,65 +220,19 @@ class _Client:
             return Ended(code, MoatError(str(told["error"]), hint=hint))
         if code == 128 + signal.SIGINT and signal.SIGINT in self._signalled:
             return Ended(code, Interrupted())
-        if self._unwritten is not None:
-            reason = self._unwritten.strerror
+        if (unwritten := self._printer.unwritten) is not None:
+            reason = unwritten.strerror
             return Ended(code or 1, MoatError(f"the run's output cannot be written: {reason}"))
         return Ended(code, None)
 
-    def _print(self, kind: bytes, data: bytes) -> None:
-        """Write to the person, while signals go on being passed on.
-
-        Where nobody reads, the box is told, and the command's next write fails: what becomes
-        of it is its own affair, as in any pipe.
-        """
-        if self._part.leaves:
-            return  # it is kept with the run, and not what whoever started it wants to read
-        descriptor = _OUTPUTS[kind]
-        if descriptor in self._filters:
-            data = self._filters[descriptor].feed(data).shown
-        view = memoryview(data)
-        while view and descriptor not in self._broken:
-            try:
-                if self._wait_writable(descriptor):
-                    written = os.write(descriptor, view[: select.PIPE_BUF])
-                    if descriptor in self._drawn_on:
-                        self._overlay.feed(bytes(view[:written]))
-                        if self._keeper is not None:
-                            self._keeper.undo(self._overlay.modes.undo())
-                    view = view[written:]
-                else:
-                    self._give_up(kind)
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                if error.errno != errno.EPIPE and not self._terminal:
-                    self._unwritten = error
-                self._give_up(kind)
-
     def leave_terminal(self) -> None:
-        """Switch off what a program has left on that was killed, or that goes on elsewhere."""
-        if undo := self._overlay.modes.undo():
-            terminals = {os.fstat(number).st_rdev: number for number in self._drawn_on}
-            for descriptor in terminals.values():
-                with contextlib.suppress(OSError):  # it has hung up
-                    os.write(descriptor, undo)
+        """Put the terminal back as it was."""
+        self._printer.put_back()
         if self._left is not None and self._terminal:
             below_all()
 
-    def _wait_writable(self, descriptor: int) -> bool:
-        """Wait for room; once asked to end, a reader who takes nothing for a while is gone."""
-        poll = select.poll()
-        poll.register(descriptor, select.POLLOUT)
-        poll.register(self._signals, select.POLLIN)
-        while ready := dict(poll.poll(_PATIENCE_MS if self._signalled else None)):
-            if self._signals.fileno() in ready:
-                self._pass_signals_on()
-            if descriptor in ready:
-                return True
-        return False
-
     def _give_up(self, kind: bytes) -> None:
-        self._broken.add(_OUTPUTS[kind])
+        """Nobody reads what we print."""
         if self._terminal:
             self._leave("the terminal is gone", 128 + signal.SIGHUP)
         elif self._part.watches:
@@ -342,45 +294,9 @@ class _Client:
         self.send(control.message(control.RESIZE, rows=rows, columns=columns))
 
 
-def _filters(part: Part, terminals: Iterable[int]) -> dict[int, Filter]:
-    """What keeps a run without a terminal from doing things to the person's; one that has a
-    terminal is filtered where it is kept."""
-    if part.terminal or part.unfiltered:
-        return {}
-    filters: dict[int, Filter] = {}
-    for descriptor in terminals:
-        from moat.terminal.filter import Filter  # here, as in a pipe there is nothing to be kept
-
-        filters[descriptor] = Filter()
-    return filters
-
-
 def _detach_keys(part: Part) -> DetachKeys | None:
     if not part.terminal:
         return None
     from moat.terminal.keys import DEFAULT_KEYS, DetachKeys, parse_detach_keys
 
     return DetachKeys(parse_detach_keys(part.detach_keys or DEFAULT_KEYS))
-
-
-@contextlib.contextmanager
-def _signals_as_bytes(terminal: bool) -> Iterator[socket.socket]:
-    """A socket that yields the numbers of the signals that came."""
-
-    def noted(_: int, __: FrameType | None) -> None:
-        """The wake-up descriptor has it."""
-
-    reads, writes = socket.socketpair()
-    reads.setblocking(False)
-    writes.setblocking(False)
-    numbers = (*_SIGNALS, signal.SIGWINCH) if terminal else _SIGNALS
-    before = {number: signal.signal(number, noted) for number in numbers}
-    wakeup = signal.set_wakeup_fd(writes.fileno(), warn_on_full_buffer=False)
-    try:
-        yield reads
-    finally:
-        signal.set_wakeup_fd(wakeup)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        reads.close()
-        writes.close()
