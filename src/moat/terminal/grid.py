@@ -14,6 +14,7 @@ from moat.terminal.style import PLAIN, Style
 Cell = tuple[str, Style]  # the second half of a wide character is an empty text
 _LONGEST = 8  # characters in a cell: one, and what combines with it
 _BLANK: Cell = (" ", PLAIN)
+_FEW = 8  # kinds of rows of one cell that are kept at hand
 _ZERO_WIDTH = ("Mn", "Me", "Cf")
 
 
@@ -25,12 +26,20 @@ def width(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
+class Shared(list[Cell]):
+    """A row of one cell, seen in many places, and never changed.
+
+    So what blanks a whole screen touches its rows, and not all of their cells.
+    """
+
+
 class Grid:
     """Rows and columns count from 0. `bottom` belongs to the part that scrolls, as `top` does."""
 
     def __init__(self, rows: int, columns: int) -> None:
         self.columns = columns
-        self.lines = [self._blank(PLAIN) for _ in range(rows)]
+        self._rows: dict[Cell, Shared] = {}
+        self.lines: list[list[Cell]] = [self._blank(PLAIN)] * rows
         self.x = self.y = 0
         # The last column is written; what is written next begins a new line.
         self.wraps = False
@@ -47,7 +56,27 @@ class Grid:
         return self.top == 0 and self.bottom == self.rows - 1
 
     def _blank(self, style: Style) -> list[Cell]:
-        return [_BLANK if style is PLAIN else (" ", style.erased())] * self.columns
+        return self._row_of(_BLANK if style is PLAIN else (" ", style.erased()))
+
+    def _row_of(self, cell: Cell) -> list[Cell]:
+        row = self._rows.get(cell)
+        if row is None:
+            if len(self._rows) >= _FEW:
+                self._rows.clear()
+            row = self._rows[cell] = Shared([cell] * self.columns)
+        return row
+
+    def _own(self, y: int) -> list[Cell]:
+        """A row that is about to change."""
+        line = self.lines[y]
+        if type(line) is Shared:
+            line = self.lines[y] = list(line)
+        return line
+
+    def fill(self, character: str) -> None:
+        """The same everywhere, and the cursor at the top."""
+        self.lines = [self._row_of((character, PLAIN))] * self.rows
+        self.move(0, 0)
 
     # the cursor
 
@@ -91,14 +120,14 @@ class Grid:
         count = min(count, self.bottom + 1 - top)
         del self.lines[top : top + count]
         place = self.bottom + 1 - count
-        self.lines[place:place] = (self._blank(style) for _ in range(count))
+        self.lines[place:place] = [self._blank(style)] * count
 
     def scroll_down(self, count: int, style: Style, *, top: int | None = None) -> None:
         """Rows go at the bottom, blank ones come at the top (or at `top`)."""
         top = self.top if top is None else top
         count = min(count, self.bottom + 1 - top)
         del self.lines[self.bottom + 1 - count : self.bottom + 1]
-        self.lines[top:top] = (self._blank(style) for _ in range(count))
+        self.lines[top:top] = [self._blank(style)] * count
 
     def insert_lines(self, count: int, style: Style) -> None:
         """Blank rows at the cursor."""
@@ -125,18 +154,17 @@ class Grid:
         """Blank these cells of a row."""
         end = min(end, self.columns)
         if start < end:
-            line = self.lines[y]
+            line = self._own(y)
             self._mend(line, start, end)
             line[start:end] = repeat((" ", style.erased()), end - start)
 
     def erase_rows(self, start: int, end: int, style: Style) -> None:
         """Blank whole rows."""
-        for y in range(start, end):
-            self.lines[y] = self._blank(style)
+        self.lines[start:end] = [self._blank(style)] * max(0, end - start)
 
     def insert_cells(self, count: int, style: Style) -> None:
         """Blank cells at the cursor; what is behind moves on, and out at the edge."""
-        line, count = self.lines[self.y], min(count, self.columns - self.x)
+        line, count = self._own(self.y), min(count, self.columns - self.x)
         self._mend(line, self.x, self.x)
         line[self.x : self.x] = repeat((" ", style.erased()), count)
         if not line[self.columns][0]:
@@ -146,7 +174,7 @@ class Grid:
 
     def delete_cells(self, count: int, style: Style) -> None:
         """Take cells away at the cursor; what is behind moves up."""
-        line, count = self.lines[self.y], min(count, self.columns - self.x)
+        line, count = self._own(self.y), min(count, self.columns - self.x)
         self._mend(line, self.x, self.x + count)
         del line[self.x : self.x + count]
         line.extend(repeat((" ", style.erased()), count))
@@ -178,7 +206,7 @@ class Grid:
             if not wrap and place < len(text):  # all the rest lands in the last column
                 piece = piece[:-1] + text[-1]
                 place = len(text)
-            line, end = self.lines[self.y], self.x + len(piece)
+            line, end = self._own(self.y), self.x + len(piece)
             self._mend(line, self.x, end)
             line[self.x : end] = zip(piece, repeat(style))
             self.wraps = end == self.columns
@@ -193,7 +221,7 @@ class Grid:
         self.x = min(self.x, self.columns - columns)
         if insert:
             self.insert_cells(columns, style)
-        line, end = self.lines[self.y], self.x + columns
+        line, end = self._own(self.y), self.x + columns
         self._mend(line, self.x, end)
         line[self.x : end] = [(character, style), ("", style)][:columns]
         self.wraps = end == self.columns
@@ -201,7 +229,7 @@ class Grid:
 
     def _combine(self, character: str) -> None:
         x = self.x if self.wraps else self.x - 1
-        line = self.lines[self.y]
+        line = self._own(self.y)
         if x > 0 and not line[x][0]:
             x -= 1
         if x >= 0 and len(line[x][0]) < _LONGEST:
@@ -215,11 +243,13 @@ class Grid:
         above = max(0, self.rows - below - rows)
         self.lines = self.lines[above : self.rows - below]
         self.y -= above
-        for line in self.lines:
+        for y in range(len(self.lines)):
+            line = self._own(y)
             if columns < self.columns and not line[columns][0]:
                 line[columns - 1] = (" ", line[columns - 1][1])
             line[columns:] = repeat((" ", PLAIN), max(0, columns - self.columns))
         self.columns = columns
-        self.lines += [self._blank(PLAIN) for _ in range(rows - len(self.lines))]
+        self._rows.clear()
+        self.lines += [self._blank(PLAIN)] * (rows - len(self.lines))
         self.top, self.bottom = 0, rows - 1
         self.move(self.x, self.y)
