@@ -13,6 +13,7 @@ import pytest
 
 from support.cli import Cli
 from support.pty import Terminal
+from support.tmux import Tmux
 
 pytestmark = pytest.mark.attack
 
@@ -96,6 +97,45 @@ def test_pipes_come_without_the_persons_terminal(
     with Terminal() as terminal, terminal.running(user_cli, *piped) as process:
         assert terminal.wait(process) == 0
         assert says in terminal.look().decode().split()
+
+
+# Has the screen scroll in a part of it alone, spelled as few do, and goes to its last line.
+NARROW = ("000001;2r", "1;2;3r", "0;2r", "01;02r")
+
+
+@pytest.mark.parametrize("margins", NARROW)
+def test_a_receipt_is_not_written_over_itself(cli: Cli, tmp_path: Path, margins: str) -> None:
+    """As tmux shows it: what was changed that runs something on the host stands above the shell."""
+    script = f"mkdir n; echo x >n/.envrc; printf '\\033[{margins}\\033[24;1H'"
+    words = shlex.join(cli.command("run", "--", "sh", "-c", script))
+    recording = tmp_path / "w"
+    with Tmux((80, 24), cwd=cli.workspace, environ=cli.environ(), recording=recording) as tmux:
+        tmux.type(f"clear; {words}; echo en''ded")
+        tmux.press("Enter")
+        screen = tmux.wait_for("ended")
+    assert any(row.startswith("run ") for row in screen), screen
+    assert any("n/.envrc" in row for row in screen if "printf" not in row), screen
+
+
+@pytest.mark.parametrize(
+    ("option", "kept"), [([], True), (["--unfiltered"], False)], ids=["filtered", "unfiltered"]
+)
+def test_what_has_scrolled_by_stays(
+    cli: Cli, tmp_path: Path, option: list[str], kept: bool
+) -> None:
+    """Erased or reset as a program may, in tmux; a program that may do anything erases it."""
+    script = "printf 'a\\033[3J\\033c\\033[H\\033[2J\\033[3Jcleared'"
+    words = shlex.join(cli.command("run", *option, "--", "sh", "-c", script))
+    recording = tmp_path / "w"
+    with Tmux((80, 24), cwd=cli.workspace, environ=cli.environ(), recording=recording) as tmux:
+        tmux.type("seq 1000 1100")
+        tmux.press("Enter")
+        tmux.wait_for("1100")
+        tmux.type(f"{words}; echo en''ded")
+        tmux.press("Enter")
+        screen = tmux.wait_for("ended")
+        assert screen[0].startswith("cleared")
+        assert kept == ("1000" in tmux.history())
 
 
 # What costs a terminal most for what it is to print: a character, again and again, to the edge.

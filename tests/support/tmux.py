@@ -123,6 +123,10 @@ class Tmux:
         rows = self._tmux("capture-pane", "-p", "-e").split("\n")[: self._rows]
         return [row.rstrip() for row in rows]
 
+    def history(self) -> list[str]:
+        """The rows that have scrolled by, and those of the screen."""
+        return self._tmux("capture-pane", "-p", "-S", "-").split("\n")
+
     def flags(self) -> dict[str, str]:
         """What tmux knows of the terminal's modes."""
         names = " ".join(f"#{{{name}}}" for name in _FLAGS)

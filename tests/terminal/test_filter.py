@@ -18,9 +18,9 @@ HARMLESS = [
     "é 日本 🙂 — “quotes” Û\u203a\n".encode(),
     b"\x1b[31mred\x1b[0m \x1b[1;38;5;208mbold\x1b[m \x1b[4:3mwavy\x1b[38:2::1:2:3m\x1b[39;49m",
     b"\x1b[2J\x1b[H\x1b[3;4H\x1b[5A\x1b[K\x1b[1J\x1b[2L\x1b[M\x1b[P\x1b[4@\x1b[9X\x1b[2S\x1b[T\x1b[3b",
-    b"\x1b[2;20r\x1b[s\x1b[u\x1b7\x1b8\x1bM\x1bD\x1bE\x1bH\x1b[3g\x1b[I\x1b[Z\x1b=\x1b>\x1bc\x1b[!p",
+    b"\x1b[2;20r\x1b[s\x1b[u\x1b7\x1b8\x1bM\x1bD\x1bE\x1bH\x1b[3g\x1b[I\x1b[Z\x1b=\x1b>\x1b[!p",
     b"\x1b[?1049h\x1b[?25l\x1b[?1000;1002;1003;1006h\x1b[?2004h\x1b[?1004h\x1b[?2026h\x1b[?1h\x1b[?7l",
-    b"\x1b[>7u\x1b[<u\x1b[<2u\x1b[=5;1u\x1b[>4;2m\x1b[>4m\x1b[>4n\x1b[5 q\x1b[ q",
+    b"\x1b[>7u\x1b[>1u\x1b[=5;1u\x1b[<2u\x1b[>2u\x1b[<u\x1b[>4;2m\x1b[>4m\x1b[>4n\x1b[5 q\x1b[ q",
     b"\x1b(0lqqk\x1b(B\x1b)0\x1b#8\x1b[4h\x1b[4l\x1b[22;0;0t\x1b[23;0t",
     b"\x1b]0;a title\x07\x1b]2;another \xc3\xa9\x1b\\",
     b"\x1b]8;;https://example.com/a?b=c\x1b\\link\x1b]8;;\x1b\\\x1b]8;id=a1;http://a\x07x\x1b]8;;\x07",
@@ -103,6 +103,65 @@ def test_of_modes_in_one_sequence_the_harmless_pass() -> None:
     """The others are as if they had not been named."""
     assert b"\x1b[?1000;25h" == passed([b"\x1b[?1000;2048;25;52h"])
     assert b"\x1b[?25l" == passed([b"\x1b[?25;;3l"])
+
+
+@pytest.mark.parametrize(
+    ("printed", "shown"),
+    [
+        (b"\x1b[000001;2r", b"\x1b[1;2r"),
+        (b"\x1b[20r\x1b[;5r", b"\x1b[20r\x1b[;5r"),
+        (b"\x1b[1;2;3r", b""),
+        (b"\x1b[99999999r", b"\x1b[9999r"),
+        (b"\x1b[?0025l\x1b[?000047h", b"\x1b[?25l\x1b[?1049h"),
+        (b"\x1b[?1047;1h\x1b[?47l", b"\x1b[?1049;1h\x1b[?1049l"),
+        (b"\x1b[04h\x1b[4;20h\x1b[4:1h", b"\x1b[4h"),
+        (b"\x1b[005 q\x1b[1;2 q", b"\x1b[5 q"),
+        (b"\x1b[5;9s\x1b[1u", b""),
+    ],
+)
+def test_what_changes_a_mode_passes_in_one_spelling(printed: bytes, shown: bytes) -> None:
+    """So that no terminal reads it in another way than who undoes it."""
+    assert shown == passed([printed])
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize(
+    "erasing", [b"\x1b[3J", b"\x1b[0003J", b"\x1b[?3J", b"\x1b[22J", b"\x1b[2;3J"]
+)
+def test_what_has_scrolled_by_is_not_erased(erasing: bytes) -> None:
+    """Nothing brings it back. What clears a screen (as `clear` does, with all three) still does."""
+    assert b"\x1b[H\x1b[2J" == passed([b"\x1b[H\x1b[2J" + erasing])
+
+
+@pytest.mark.attack
+def test_a_full_reset_leaves_what_has_scrolled_by() -> None:
+    """What the program has switched on is off, and the screen empty, as after one."""
+    plain = b"\x1b[m\x1b(B\x1b)B\x0f\x1b>\x1b[H\x1b[2J"
+    assert plain == passed([b"\x1bc"])
+    on = b"\x1b[?1049h\x1b[>1u\x1b[?1000h\x1b[2;3r\x1b[4h"
+    off = b"\x1b[<1u\x1b[r\x1b[4l\x1b[?1000l\x1b[?1049l"
+    assert on + off + plain + plain == passed([on, b"\x1bc\x1bc"])
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize(
+    ("printed", "shown"),
+    [
+        (b"\x1b[<99999u\x1b[<u\x1b[<0u", b""),
+        (b"\x1b[>1u\x1b[>3u\x1b[<99999u\x1b[<u", b"\x1b[>1u\x1b[>3u\x1b[<2u"),
+        (b"\x1b[>1u\x1b[<0u\x1b[<u", b"\x1b[>1u\x1b[<1u"),
+        (b"\x1b[>1u\x1b[?1049h\x1b[<u\x1b[>2u", b"\x1b[>1u\x1b[?1049h\x1b[>2u"),
+        (b"\x1b[=5u\x1b[=2;2u\x1b[<9u", b"\x1b[>5u\x1b[=2;2u\x1b[<1u"),
+        (b"\x1b[>1u" * 4 + b"\x1b[>7u" * 9, b"\x1b[>1u" * 4 + b"\x1b[=7u" * 9),
+        (b"\x1b[23t\x1b[23;0t\x1b[23;2t", b""),
+        (b"\x1b[22;2t\x1b[23;1t\x1b[23;2t\x1b[23;2t", b"\x1b[22;2t\x1b[23;2t"),
+        (b"\x1b[22;0t\x1b[23;2t\x1b[23;0;5t\x1b[23t", b"\x1b[22;0t\x1b[23t"),
+        (b"\x1b[22t" * 99 + b"\x1b[23t" * 99, b"\x1b[22t" * 6 + b"\x1b[23t" * 6),
+    ],
+)
+def test_only_what_a_run_has_put_there_is_taken_back(printed: bytes, shown: bytes) -> None:
+    """What lies below, of whoever was there before, is neither fetched nor pushed out."""
+    assert shown == passed([printed])
 
 
 def test_ordinary_text_is_not_held_back() -> None:

@@ -43,8 +43,13 @@ def undo(*pieces: bytes) -> bytes:
         (b"\x1b[>1u\x1b[>7u", b"\x1b[<2u"),
         (b"\x1b[>1u\x1b[<u\x1b[<5u", b""),
         (b"\x1b[>1u\x1b[?1049h\x1b[>2u\x1b[>3u", b"\x1b[<2u\x1b[?1049l\x1b[<1u"),
-        (b"\x1b[>1u\x1b[?1049h\x1b[>2u\x1b[?1049l", b"\x1b[<1u"),
+        (
+            b"\x1b[>1u\x1b[?1049h\x1b[>2u\x1b[?1049l",
+            b"\x1b[<1u\x1b[?1049h\x1b[<1u\x1b[?1049l",
+        ),
+        (b"\x1b[>1u\x1b[<0u", b""),
         (b"\x1b[=5;1u", b"\x1b[=0u"),
+        (b"\x1b[>1u\x1b[=5;1u", b"\x1b[<1u"),
         (b"\x1b[4h", b"\x1b[4l"),
         (b"\x1b[4h\x1b[4l", b""),
         (b"\x1b[>4;2m", b"\x1b[>4;0m"),
@@ -52,6 +57,18 @@ def undo(*pieces: bytes) -> bytes:
         (b"\x1b[4 q", b"\x1b[0 q"),
         (b"\x1b[2;9r", b"\x1b[r" + BELOW),
         (b"\x1b[2;9r\x1b[r", b""),
+        *((spelled, b"\x1b[r" + BELOW) for spelled in (b"\x1b[20r", b"\x1b[000001;2r")),
+        *(
+            (spelled, b"\x1b[r" + BELOW)
+            for spelled in (b"\x1b[1;2;3r", b"\x1b[;2r", b"\x1b[1:1;2r")
+        ),
+        (b"\x1b[?" + b"0" * 90 + b"25l", b"\x1b[?25h"),
+        (b"\x1b[04h", b"\x1b[4l"),
+        (b"\x1b[4;20h", b"\x1b[4l"),
+        (b"\x1b[0;5 q", b"\x1b[0 q"),
+        (b"\x1b[22;0t\x1b[22;2t\x1b[23;0t", b"\x1b[23;2t"),
+        (b"\x1b[?5h\x1b7\x1b[?5l\x1b8", b"\x1b[?5l"),
+        (b"\x1b[4h\x1b[?1049h\x1b[4l", b"\x1b[?1049l\x1b[4l"),
         (b"\x1b[?2h\x1b[?3h\x1b[?31337h", b""),
         (
             b"".join(b"\x1b[?%dh" % n for n in range(3000, 3100)) + b"\x1b[?1049h",
@@ -60,7 +77,7 @@ def undo(*pieces: bytes) -> bytes:
         (b"\x1b[?" + b"9" * 5000 + b"h\x1b[?25l", b"\x1b[?25h"),
         (CODEX + b"\x1bc", b""),
         (b"\x1b[?2026h\x1b[?12h", b"\x1b[?12l\x1b[?2026l"),
-        (b"\x1b[?1000h\x1b[!p", b"\x1b[?1000l"),
+        (b"\x1b[?1000h\x1b[!p", b"\x1b[?1000l\x1b[?7h"),
         (b"\x1b[?" + b"7;" * 60 + b"1000h", b"\x1b[?1000l"),
         (b"\x1b[>4n", b"\x1b[>4;0m"),
         (b"\x1b[?6h\x1b[?1049h\x1b[?6l", b"\x1b[?1049l\x1b[?6l" + BELOW),
@@ -99,7 +116,10 @@ def test_who_has_written_text_alone_is_left_alone() -> None:
 
 @pytest.mark.attack
 @pytest.mark.parametrize("how", ["terminal", "pipes"])
-@pytest.mark.parametrize("printed", ["\\033[8m", "\\033(0", "\\016\\033)0", "\\033[8m\\033[?1049h"])
+@pytest.mark.parametrize(
+    "printed",
+    ["\\033[8m", "\\033(0", "\\016\\033)0", "\\033[8m\\033[?1049h", "\\033[000001;2r\\033[24;1H"],
+)
 def test_a_receipt_cannot_be_hidden(cli: Cli, how: str, printed: str) -> None:
     """Before it stands what has it seen, also where the program had no terminal."""
     script = f"echo x >.envrc; printf '{printed}'"
@@ -112,6 +132,7 @@ def test_a_receipt_cannot_be_hidden(cli: Cli, how: str, printed: str) -> None:
         before, receipt, _ = terminal.seen.partition(b"run ")
         assert receipt
         assert PLAIN in before
+        assert ("r\\033[24" in printed) == (b"\x1b[r" in before)
 
 
 @given(st.lists(st.integers(0, len(CODEX)), max_size=9))

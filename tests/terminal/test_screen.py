@@ -11,6 +11,7 @@ from moat.terminal.filter import Filter
 from moat.terminal.grid import Grid
 from moat.terminal.restore import restore
 from moat.terminal.screen import Screen
+from moat.terminal.style import PLAIN
 
 
 def screen(*printed: bytes, rows: int = 4, columns: int = 10) -> Screen:
@@ -142,11 +143,13 @@ STATES = [
     b"\x1b[2;3r\x1b[?6h\x1b[2;2Hx",
     b"shell\x1b[?1049h\x1b[3;3Happ\x1b7\x1b[1;1H",
     b"\x1b[5;5H\x1b[33m\x1b[?1049happ",
+    b"\x1b[?6h\x1b[?1049h\x1b[?6l\x1b7app",
     b"\x1b(0lqk",
     b"\x1b)0\x0elqk\x1b7\x0f\x1b)B",
     b"\x1b[?25l\x1b[?1h\x1b=\x1b[?2004h\x1b[?1002;1006h\x1b[?1004h\x1b[4 q\x1b[?5h",
     b"\x1b[>7u\x1b[?1049h\x1b[>3u\x1b[>5u\x1b[=1;2u\x1b[>4;2m",
     b"\x1b]0;the title\x07",
+    b"\x1b[22;0t\x1b]0;of less\x07\x1b[22;2t\x1b]2;of vim\x07",
     b"\x1b[3g\x1b[1;3H\x1bH\x1b[2;2H",
     b"\x1b[?7l0123456789",
     b"\x1b[4hab",
@@ -164,7 +167,7 @@ def state(shown: Screen) -> tuple[object, ...]:
     return (
         sides, shown.cursor, grid.wraps, grid.top, grid.bottom, shown.side is shown.main,
         shown.style, shown.alphabets, shown.shifted, shown.inserts, shown.keypad,
-        shown.modes - {2026}, shown.other_keys, shown.shape, shown.title, shown.tabs,
+        shown.modes - {2026}, shown.other_keys, shown.shape, shown.title, shown.titles, shown.tabs,
     )  # fmt: skip
 
 
@@ -186,7 +189,7 @@ tokens = st.sampled_from(
      b"\x1b[L", b"\x1b[2M", b"\x1b[S", b"\x1b[T", b"\x1bM", b"\x1bD", b"\x1b[J", b"\x1b[1J",
      b"\x1b[K", b"\x1b[1K", b"\x1b[2;3r", b"\x1b[r", b"\x1b[?6l", b"\x1b[?7h", b"\x1b[4l", b"\x1b8",
      b"\x1b7", b"\x1b[!p", b"\x1bc", b"\x1b[9b", b"\x1b[I", b"\x1b[2Z", b"\x1b[0m", b"\x1b(B",
-     b"\x1b[<9u", b"\x1b[>1u", b"\x1b[?2026h"]
+     b"\x1b[<9u", b"\x1b[>1u", b"\x1b[22;0t", b"\x1b[23;0t", b"\x1b[23;1t", b"\x1b[?2026h"]
 )  # fmt: skip
 
 
@@ -223,6 +226,38 @@ def test_no_input_makes_it_fail(printed: list[bytes], size: tuple[int, int]) -> 
     terminal.feed(b"".join(printed))
     terminal.restore()
     terminal.undo()
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize(
+    "clearing",
+    [b"\x1bc", b"\x1b[2J", b"\x1b[44m\x1b[2J", b"\x1b[J", b"\x1b[300;1H\x1b[1J", b"\x1b#8",
+     b"\x1b[999S", b"\x1b[999T", b"\x1b[999L", b"\x1b[999M", b"\x1b[?1049h",
+     b"\x1b[?1047h\x1b[?1047l", b"\n" * 999, b"\x1b[300;1H" + b"\x1bM" * 999],
+)  # fmt: skip
+def test_what_clears_a_screen_does_not_touch_its_cells(clearing: bytes) -> None:
+    """However large it is: what is empty is a row or two, seen many times, so that it costs no
+    more than rows are. A program can ask for it again and again, two bytes a time."""
+    shown = Screen(300, 300)
+    shown.feed(b"\x1b[H" + clearing)
+    shown.settle()
+    for grid in (shown.main.grid, shown.other.grid):
+        assert len({id(line) for line in grid.lines}) <= 3
+        assert [300] * 300 == [len(line) for line in grid.lines]
+
+
+def test_what_is_written_in_one_row_is_in_no_other() -> None:
+    """Of those that were blank together; by whatever writes in a row, or changes its width."""
+    for written in ("x", "日", "ab\x1b[1;1H\x1b[@", "\x1b[41m\x1b[K", "\x1b[41m\x1b[2X",
+                    "\x1b[41m\x1b[P", "\x1b[4hx", "\x1b[1;2H\u0301"):  # fmt: skip
+        shown = screen(b"\x1b[2J\x1b[H", written.encode())
+        assert [[(" ", PLAIN)] * 10] * 3 == shown.grid.lines[1:]
+        assert [(" ", PLAIN)] * 10 != shown.grid.lines[0]
+    shown.resize(6, 4)
+    shown.feed(b"\x1b[5;1Hx")
+    shown.settle()
+    assert [4] * 6 == [len(line) for line in shown.grid.lines]
+    assert "x" == "".join(text for line in shown.grid.lines[2:] for text, _ in line).strip()
 
 
 @pytest.mark.attack

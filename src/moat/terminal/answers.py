@@ -11,9 +11,9 @@ import re
 from dataclasses import dataclass
 
 from moat.terminal.harmless import MODES
+from moat.terminal.modes import SCREENS
 from moat.terminal.screen import Screen
 
-_SCREENS = frozenset({47, 1047, 1049})
 _MODE_ASKED = re.compile(rb"\x1b\[\?([0-9]{1,4})\$p")
 _COLOUR_ASKED = re.compile(rb"\x1b\](1[01]);\?(\x07|\x1b\\)")
 _COLOUR = re.compile(rb"rgba?:[0-9a-fA-F]{1,4}(?:/[0-9a-fA-F]{1,4}){2,3}")
@@ -74,10 +74,10 @@ def _keyboard(screen: Screen) -> bytes:
 
 def _mode(asked: bytes, screen: Screen) -> int:
     """1: set, 2: reset, 0: not recognised."""
-    if asked not in MODES:
+    mode = int(asked)
+    if mode not in MODES:
         return 0
     screen.settle()
-    mode = int(asked)
-    if mode in _SCREENS:
+    if mode in SCREENS:
         return 1 if screen.side is screen.other else 2
     return 1 if mode in screen.modes else 2

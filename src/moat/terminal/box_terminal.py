@@ -41,16 +41,17 @@ class BoxTerminal:
         self.known = known or Known()
         self._passes = passes
         self._filter = Filter()
-        self._modes = Modes()
+        self._modes = Modes() if passes else self._filter.modes
         self._screen = Screen(rows, columns, at=at)
 
     def feed(self, data: bytes) -> Heard:
         """The program has printed this."""
         filtered = self._filter.feed(data)
         answers = self._follow(filtered)
-        shown = data if self._passes else filtered.shown
-        self._modes.feed(shown)
-        return Heard(shown, b"" if self._passes else answers)
+        if self._passes:
+            self._modes.feed(data)
+            return Heard(data, b"")
+        return Heard(filtered.shown, answers)
 
     def _follow(self, filtered: Filtered) -> bytes:
         answers = bytearray()

@@ -13,6 +13,8 @@ import re
 from dataclasses import dataclass
 
 from moat.terminal.harmless import HARMLESS_RUN, harmless_csi, harmless_escape, harmless_string
+from moat.terminal.modes import Modes
+from moat.terminal.sequence import read_csi
 
 _CSI = re.compile(rb"\x1b\[([0-?]*)([ -/]*)(?:([@-~])|\Z)?")
 _ESCAPE = re.compile(rb"\x1b([ -/]*)(?:([0-~])|\Z)?")
@@ -44,9 +46,13 @@ class Filtered:
 
 
 class Filter:
-    """A stream of what a program prints. Bounded, however hostile."""
+    """A stream of what a program prints. Bounded, however hostile.
+
+    `modes` follows what passes: what it is that a run may take back, and what is left on.
+    """
 
     def __init__(self) -> None:
+        self.modes = Modes()
         self._held = b""  # the beginning of a sequence or character
         self._string: bytearray | None = None  # a string that has begun, with what introduced it
         self._length = 0  # bytes of that string
@@ -67,7 +73,10 @@ class Filter:
             place = run.end()
             if place < len(data):
                 place = self._other(data, place, parts)
-        return Filtered(parts.joined(), tuple(parts.taken_out))
+        shown = parts.joined()
+        # Text and colours pass by themselves; of them it is enough to know that there were any.
+        self.modes.drawn = self.modes.drawn or b"\x1b" in shown or b"\x0e" in shown
+        return Filtered(shown, tuple(parts.taken_out))
 
     def _other(self, data: bytes, place: int, parts: _Parts) -> int:
         """Judge what no run of text has; where reading goes on."""
@@ -96,10 +105,27 @@ class Filter:
         elif final is None:
             pass  # broken off: what breaks it off is read anew
         elif kind == 0x5B:
-            parts.judge(found[0], harmless_csi(found[1], found[2], final))
+            parts.judge(found[0], self._csi(found[1], found[2] + final))
         else:
-            parts.judge(found[0], harmless_escape(found[1], final))
+            parts.judge(found[0], self._other_escape(found[1], final))
         return found.end()
+
+    def _csi(self, parameters: bytes, final: bytes) -> bytes:
+        asked = read_csi(parameters, final)
+        passes = harmless_csi(asked, self.modes) if asked else None
+        if passes is None:
+            return b""
+        self.modes.take(passes)
+        return passes.written()
+
+    def _other_escape(self, intermediates: bytes, final: bytes) -> bytes:
+        escape = intermediates + final
+        if escape == b"c":
+            return self.modes.reset()
+        harmless = harmless_escape(intermediates, final)
+        if harmless:
+            self.modes.take_escape(escape)
+        return harmless
 
     def _go_on(self, data: bytes, place: int, parts: _Parts) -> int:
         """Read on in a string; where reading goes on."""
@@ -118,7 +144,10 @@ class Filter:
         if data.startswith(ending, end) and ending in (b"\x07", b"\x1b\\"):
             whole = bytes(self._string)
             kept = self._length <= _LONGEST_STRING
-            parts.judge(whole + ending, harmless_string(whole, ending) if kept else b"")
+            harmless = harmless_string(whole, ending) if kept else b""
+            if harmless:
+                self.modes.take_escape(b"]")
+            parts.judge(whole + ending, harmless)
             end += len(ending)
         elif ending in (b"\x18", b"\x1a"):
             end += 1

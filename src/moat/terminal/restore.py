@@ -19,17 +19,22 @@ def restore(screen: Screen) -> bytes:
     """Both screens, the cursor, title, tabs and modes. What was seen before moves up and away."""
     screen.settle()
     parts = [_PLAIN_TERMINAL, _PLAIN_DRAWING, b"\x1b[%d;1H" % screen.rows + b"\n" * screen.rows]
-    if screen.title:
-        parts.append(b"\x1b]2;%s\x07" % screen.title)
+    for which, title in screen.titles:
+        parts.append(_title(title) + b"\x1b[22;%dt" % which)
+    parts.append(_title(screen.title))
     parts.append(_tabs(screen))
     if screen.side is screen.main:
         parts.append(_side(screen.main))
     else:
         main = screen.main.saved
         parts += [_side(screen.main, keep=False), _saved(main, screen.main.grid)]
-        parts += [b"\x1b[?1049h", _side(screen.other)]
+        parts += [b"\x1b[?1049h\x1b[?6l", _side(screen.other)]
     parts += [*_modes(screen), _cursor(screen)]
     return b"".join(parts)
+
+
+def _title(title: bytes) -> bytes:
+    return b"\x1b]2;%s\x07" % title if title else b""
 
 
 def _tabs(screen: Screen) -> bytes:

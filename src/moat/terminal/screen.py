@@ -11,6 +11,8 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from moat.terminal.grid import Grid
+from moat.terminal.modes import SCREENS
+from moat.terminal.sequence import numbers as read_numbers
 from moat.terminal.style import PLAIN, Style, restyled
 
 _TOKEN = re.compile(
@@ -23,13 +25,12 @@ _PIECES = re.compile("[^\x00-\x1f]+|\n+|[\x08\t\x0b-\x0f]")
 # Bytes that may wait. More are worked off as they come, so that nobody ever waits for many.
 _WAITING = 1 << 10
 _MOST = 1000  # rows, columns
-_MANY = 32  # keyboards upon each other
+_MANY = 32  # keyboards upon each other, titles put aside
 # Lines as drawn in the alphabet that `ESC ( 0` chooses, from ` to ~.
 _LINES = dict(
     zip(range(0x60, 0x7F), "◆▒␉␌␍␊°±␤␋┘┐┌└┼⎺⎻─⎼⎽├┤┴┬│≤≥π≠£·", strict=True)
 )  # fmt: skip
 _ON = frozenset({7, 25})  # modes that are on in a terminal nobody has changed
-_SCREENS = frozenset({47, 1047, 1049})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class Screen:
         self.other_keys = b""  # how the modifiers of keys are told
         self.shape = b""
         self.title = b""
+        self.titles: list[tuple[int, bytes]] = []  # put aside: what of it, and the window's
         self.tabs = set(range(8, self.columns, 8))
         self._last = ""
 
@@ -190,7 +192,7 @@ class Screen:
     # sequences
 
     def _sequence(self, private: bytes, parameters: bytes, final: bytes) -> None:
-        numbers = [min(int(number[:5] or b"0"), 9999) for number in parameters.split(b";")]
+        numbers = read_numbers(parameters)
         first = numbers[0]
         if private:
             self._private(private, numbers, parameters, final)
@@ -213,6 +215,8 @@ class Screen:
             self._save() if final == b"s" else self._fetch()
         elif final == b"!p":
             self._soft_reset()
+        elif final == b"t":
+            self._put_title_aside(first, (*numbers, 0)[1])
 
     def _move(self, final: bytes, first: int, second: int) -> None:
         grid = self.grid
@@ -275,7 +279,7 @@ class Screen:
         elif how == 2:
             grid.erase_rows(0, self.rows, style)
 
-    def _margins(self, numbers: list[int]) -> None:
+    def _margins(self, numbers: tuple[int, ...]) -> None:
         top = max(1, numbers[0])
         bottom = min((*numbers, 0)[1] or self.rows, self.rows)
         if top < bottom:
@@ -284,7 +288,7 @@ class Screen:
 
     # modes
 
-    def _private(self, private: bytes, numbers: list[int], raw: bytes, final: bytes) -> None:
+    def _private(self, private: bytes, numbers: tuple[int, ...], raw: bytes, final: bytes) -> None:
         if private == b"?" and final in (b"h", b"l"):
             for mode in numbers:
                 self._mode(mode, on=final == b"h")
@@ -293,11 +297,11 @@ class Screen:
         elif final == b"u":
             self._keyboard(private, numbers)
         elif private == b">" and final == b"m" and numbers[0] == 4:
-            self.other_keys = raw if numbers[1:] not in ([], [0]) else b""
+            self.other_keys = raw if numbers[1:] not in ((), (0,)) else b""
         elif private == b">" and final == b"n":
             self.other_keys = b""
 
-    def _keyboard(self, private: bytes, numbers: list[int]) -> None:
+    def _keyboard(self, private: bytes, numbers: tuple[int, ...]) -> None:
         flags, keyboards = numbers[0] & 31, self.side.keyboards
         if private == b">":
             del keyboards[: len(keyboards) + 1 - _MANY]
@@ -310,8 +314,17 @@ class Screen:
             how = (*numbers, 1)[1]
             keyboards[-1] = {2: before | flags, 3: before & ~flags}.get(how, flags)
 
+    def _put_title_aside(self, how: int, which: int) -> None:
+        """Or fetch it back: both, the icon's, the window's."""
+        kinds = [kind for kind, _ in self.titles]
+        if how == 22 and len(kinds) < _MANY:
+            self.titles.append((which, self.title))
+        elif how == 23 and which in kinds:
+            _, title = self.titles.pop(len(kinds) - 1 - kinds[::-1].index(which))
+            self.title = title if which != 1 else self.title
+
     def _mode(self, mode: int, *, on: bool) -> None:
-        if mode in _SCREENS:
+        if mode in SCREENS:
             self._switch(mode, on=on)
         elif mode == 1048:
             self._save() if on else self._fetch()
@@ -356,8 +369,7 @@ class Screen:
         elif escape == b"c":
             self._reset()
         elif escape == b"#8":
-            grid.lines = [[("E", PLAIN)] * self.columns for _ in range(self.rows)]
-            grid.move(0, 0)
+            grid.fill("E")
         elif escape[:1] in (b"(", b")"):
             self.alphabets[escape[0] - ord("(")] = escape[1:].decode()
 

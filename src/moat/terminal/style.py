@@ -42,7 +42,7 @@ def restyled(style: Style, parameters: bytes) -> Style:
     place = 0
     while place < len(values):
         code, _, _ = values[place].partition(":")
-        number = int(code[:4] or "0")
+        number = int(code or "0")
         if number in (38, 48, 58):
             colour, place = _colour(values, place)
             if colour and number == 38:
@@ -83,5 +83,5 @@ def _colour(values: list[str], place: int) -> tuple[str, int]:
     length = {"5": 3, "2": 5}.get("".join(values[place + 1 : place + 2]), 2)
     taken = values[place : place + length]
     whole = len(taken) == length and length > 2
-    numbers = [str(min(int(value[:4] or "0"), 255)) for value in taken[1:]]
+    numbers = [str(min(int(value or "0"), 255)) for value in taken[1:]]
     return ";".join([taken[0], *numbers]) if whole else "", place + length
