@@ -121,11 +121,18 @@ def test_all_modes_that_pass_are_known() -> None:
     assert SCREENS <= MODES
 
 
-def test_the_screen_knows_how_many_keyboards_are_a_runs_own() -> None:
+def test_the_screen_knows_which_keyboards_and_titles_are_a_runs_own() -> None:
     """As the filter counts them: what is restored elsewhere can be taken back there."""
     kept, screen = Filter(), Screen(4, 10)
-    for piece in (b"\x1b[=3u", b"\x1b[>1u" * 9, b"\x1b[<2u", b"\x1b[?47h\x1b[=1;2u\x1b[>1u"):
+    for piece in (
+        b"\x1b[=3u",
+        b"\x1b[>1u" * 9,
+        b"\x1b[<2u",
+        b"\x1b[22;2t\x1b[22t\x1b[?47h\x1b[=1;2u\x1b[>1u",
+        b"\x1b[23;2t",
+    ):
         screen.feed(kept.feed(piece).shown)
         screen.settle()
         assert kept.modes.keyboards == len(screen.side.keyboards)
+        assert kept.modes.titles == [kind for kind, _ in screen.titles]
     assert [3, 1] == screen.main.keyboards

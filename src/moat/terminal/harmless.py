@@ -8,6 +8,7 @@ and titles that somebody else has put aside.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from moat.terminal.modes import KEYBOARDS, OTHER_SCREEN, SCREENS, TITLES, Modes
 from moat.terminal.sequence import Csi
@@ -66,12 +67,11 @@ _LINK = re.compile(rb"https?://[!-~]{1,2000}", re.IGNORECASE)
 _MARK = re.compile(rb"133;[ABCD](?:;(?:[0-9]{1,3}|(?:aid|err|k)=[\w.-]{1,64})){0,4}")
 
 
-def harmless_csi(asked: Csi, modes: Modes) -> Csi | None:
+def harmless_csi(csi: Csi, modes: Modes) -> Csi | None:
     """A control sequence as it may be passed on, in part perhaps; None, if not at all.
 
-    `modes` is what all that has passed so far has made of the terminal.
+    It is in its usual spelling. `modes` is what all that has passed has made of the terminal.
     """
-    csi = asked.spelled()
     if csi.kind in (b"?h", b"?l"):
         return _modes(csi)
     if form := _KEYBOARD.get(csi.kind):
@@ -82,6 +82,7 @@ def harmless_csi(asked: Csi, modes: Modes) -> Csi | None:
     return csi if named and named.fullmatch(csi.parameters) else None
 
 
+@lru_cache(maxsize=512)
 def _modes(csi: Csi) -> Csi | None:
     # One way to the other screen and back: terminals differ in what becomes of a mixture.
     modes = [OTHER_SCREEN if mode in SCREENS else mode for mode in csi.numbers if mode in MODES]
