@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from moat import log
 from moat.config.paths import Home
-from moat.core.limits import OPTIONS, Exceeded, exceeded
-from moat.errors import Interrupted, MoatError, system_error
+from moat.errors import MoatError, system_error
 from moat.ledger.transcript import Transcript
 from moat.proxy.descriptors import raise_descriptor_limit
 from moat.proxy.memory import settle_memory
@@ -29,6 +28,7 @@ from moat.run import control
 from moat.run.accounting import accounted
 from moat.run.audience import Seat
 from moat.run.channel import Client
+from moat.run.end import GRACE, End, LimitExceeded
 from moat.run.grants import OpenedGrants, open_grants
 from moat.run.guarding import guarded
 from moat.run.late import load_late
@@ -53,26 +53,11 @@ if TYPE_CHECKING:
     from moat.run.serving import Served
     from moat.runtimes.protocols import Box
 
-# From a signal that asks to end, to the one that does not.
-GRACE = 5.0
-# The exit code of a run that took too long, as timeout(1) has it.
-OUT_OF_TIME = 124
 # Seconds in which a command may end without its network having been loaded.
 _MOMENT = 0.08
 # Seconds after which a run is no short one.
 _SETTLED = 1.0
 _INTERNAL = "Moat failed where it should not have"
-
-
-class LimitExceeded(MoatError):
-    """A run met a limit."""
-
-    def __init__(self, met: Exceeded, code: int) -> None:
-        option = next(option for option, name in OPTIONS.items() if name == met.limit)
-        super().__init__(
-            f"the run was ended: {met.text}", hint=f"if it needs more, start it with --{option}"
-        )
-        self.exit_code = code
 
 
 class Supervisor:
@@ -85,8 +70,7 @@ class Supervisor:
         self._directory = RunDirectory(home.runs, plan.run)
         self._keeper: Keeper | None = None
         self._box: Box | None = None
-        self._stopped_by: int | None = None  # the signal that asked the run to end
-        self._exceeded: Exceeded | None = None  # the limit that ends it
+        self._end = End(plan.run, plan.limits)
         self._served: Served | None = None  # its network, once it is
         self._program = Program(
             terminal=self._terminal if plan.terminal is not None else None,
@@ -121,7 +105,7 @@ class Supervisor:
 
     def _advice(self, code: int) -> Advice | None:
         """What its requests met, where that is worth telling."""
-        if self._stopped_by is not None or self._served is None:
+        if self._end.stopped_by is not None or self._served is None:
             return None
         return self._served.advice(code)
 
@@ -129,12 +113,7 @@ class Supervisor:
         try:
             return await self._life, None
         except asyncio.CancelledError:
-            code = self._stopped_code() or 1
-            if self._exceeded is not None:
-                return code, LimitExceeded(self._exceeded, code)
-            if self._stopped_by == signal.SIGKILL:
-                return code, MoatError(f"run {self._plan.run} was killed")
-            return code, Interrupted()
+            return self._end.code or 1, self._end.error()
         except MoatError as error:
             return error.exit_code, error
         except OSError as error:
@@ -172,7 +151,8 @@ class Supervisor:
         """Let the command go, and see it to its end; its exit code."""
         self._box = box
         box.open_gate()
-        watching = asyncio.create_task(self._watch_limits(box))
+        end = self._end
+        watching = asyncio.create_task(end.watch(box, self._stop))
         serving = asyncio.create_task(self._serve_network(box, grants, keeper))
         program = asyncio.create_task(
             self._program.run(box, transcript, clear=self._clear, gone=self._stop_serving)
@@ -182,14 +162,14 @@ class Supervisor:
             if serving.done():
                 serving.result()  # it ends before the program only by an error
             code = await program
-            self._exceeded = self._exceeded or box.exceeded
+            end.exceeded = end.exceeded or box.exceeded
         finally:
             await _cancelled(watching, program)
-            self._end(keeper)
+            end.note(keeper)
             await _ended(serving)
         keeper.exit_code = keeper.exit_code or code
-        if self._exceeded is not None:
-            raise LimitExceeded(self._exceeded, keeper.exit_code)
+        if end.exceeded is not None:
+            raise LimitExceeded(end.exceeded, keeper.exit_code)
         return keeper.exit_code
 
     async def _serve_network(self, box: Box, grants: OpenedGrants, keeper: Keeper) -> None:
@@ -224,32 +204,6 @@ class Supervisor:
         """Wait while a question stands where output would go."""
         if self._served is not None:
             await self._served.putter.wait_clear()
-
-    def _end(self, keeper: Keeper) -> None:
-        """Write down that the run is ending, and what ends it."""
-        keeper.exit_code = self._stopped_code()
-        if self._stopped_by is not None and self._exceeded is None:
-            keeper.stopped_by = signal.Signals(self._stopped_by).name
-        if self._exceeded is not None:
-            keeper.limit = self._exceeded
-            self._note("limit", limit=self._exceeded.limit, text=self._exceeded.text)
-        with contextlib.suppress(OSError):  # the end is written down in any case
-            keeper.set("stopping")
-
-    def _stopped_code(self) -> int | None:
-        if self._exceeded is not None and self._exceeded.limit == "wall":
-            return OUT_OF_TIME
-        return None if self._stopped_by is None else 128 + self._stopped_by
-
-    async def _watch_limits(self, box: Box) -> None:
-        """End the run when it has met a limit that nothing else ends it at."""
-        try:
-            async with asyncio.timeout(self._plan.limits.wall):
-                self._exceeded = await box.wait_exceeded()
-            self._stop(signal.SIGKILL)
-        except TimeoutError:
-            self._exceeded = exceeded("wall", self._plan.limits)
-            self._stop(signal.SIGTERM)
 
     def _terminal(self, place: Mapping[str, Any]) -> Terminal:
         from moat.run.box_terminal import RunTerminal
@@ -308,7 +262,7 @@ class Supervisor:
 
     async def _execute(self, command: Mapping[str, Any], client: Client) -> None:
         """Run a further command in the box for somebody."""
-        if self._box is None or self._stopped_by is not None:
+        if self._box is None or self._end.stopped_by is not None:
             raise MoatError(f"run {self._plan.run} is starting or stopping", hint="run: moat list")
         words, code = await self._executing().execute(self._box, command, client)
         self._note("executed", command=words, exit_code=code)
@@ -343,8 +297,7 @@ class Supervisor:
 
     def _stop(self, number: int, *, grace: float = GRACE) -> None:
         """Ask the run to end; asked again, or after a while, it is ended."""
-        again = self._stopped_by is not None
-        self._stopped_by = self._stopped_by or number
+        again = self._end.asked(number)
         if self._box is None or again or number == signal.SIGKILL:
             self._life.cancel()
             return
