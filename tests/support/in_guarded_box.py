@@ -15,13 +15,14 @@ from pathlib import Path
 from moat.config.paths import Home
 from moat.config.settings import Upstream
 from moat.core.ids import new_run_id
+from moat.run.accounting import Accounting
 from moat.run.guarding import git_environment, guarded
 from moat.run.plan import Wanted, build_plan
 from moat.runtimes.descriptors import read_to_end
 from moat.runtimes.etc import etc_files
 from moat.runtimes.interface import BoxSpec, Mount
 from moat.runtimes.sandbox.runtime import SandboxRuntime
-from moat.workspace import changes, repositories
+from moat.workspace import repositories
 
 
 async def run(asked):
@@ -62,8 +63,8 @@ async def run(asked):
             terminal=None,
             guards=guards,
         )
-        before = changes.begin(plan.workspace, ignore=found.stand_ins if found else frozenset())
-        before.complete()
+        accounting = Accounting(plan, found.stand_ins if found else lambda _: frozenset())
+        accounting.complete()
         box = await SandboxRuntime().create(spec)
         try:
             during = sorted(path.name for path in plan.workspace.iterdir())
@@ -74,13 +75,14 @@ async def run(asked):
             )
         finally:
             await box.destroy()
-        changed = changes.changes_since(before)
+        changed = await accounting.changes()
+        notes = found.notes() if found else ()
     return {
         "code": code,
         "out": out.decode(errors="replace"),
         "err": err.decode(errors="replace"),
         "during": during,
-        "notes": list(found.notes) if found else [],
+        "notes": list(notes),
         "changes": changed._asdict(),
     }
 

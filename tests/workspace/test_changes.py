@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from moat.workspace import changes
-from moat.workspace.changes import Before, Changes, begin, changes_since
+from moat.workspace import changes, walk
+from moat.workspace.changes import Before, Changes, begin, changes_since, together
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_no_link_is_followed(root: Path, tmp_path: Path) -> None:
 
 def test_what_is_ignored(root: Path) -> None:
     """Stand-ins are Moat's own."""
-    before = begin(root, ignore=["x"])
+    before = begin(root, ignored=lambda _: {"x"})
     before.complete()
     (root / "x").write_text("")
     assert Changes() == changes_since(before)
@@ -138,7 +138,7 @@ def test_what_is_ignored(root: Path) -> None:
 def test_a_workspace_that_is_too_large(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Said, and nothing is taken for removed that was only not looked at."""
     before = watched(root)
-    monkeypatch.setattr(changes, "MOST_ENTRIES", 3)
+    monkeypatch.setattr(walk, "MOST_ENTRIES", 3)
     found = changes_since(before)
     assert not found.complete
     assert () == found.removed
@@ -235,3 +235,86 @@ def test_what_runs_without_being_asked_for_comes_first(root: Path) -> None:
     before = watched(root)
     put(root, ".a/Makefile", "z/.envrc", "z/Makefile")
     assert ["z/.envrc", ".a/Makefile", "z/Makefile"] == told(before)
+
+
+def test_a_directory_that_is_renamed(root: Path) -> None:
+    """What is in it is no younger for that, and has names that were not there."""
+    put(root, "h/post-checkout", "h/deep/x", "v/tasks.json")
+    time.sleep(0.02)
+    before = watched(root)
+    (root / "s/.git").mkdir(parents=True)
+    (root / "h").rename(root / "s/.git/hooks")
+    (root / "v").rename(root / "s/.vscode")
+    found = changes_since(before)
+    hooks = ("s/.git/hooks/deep/x", "s/.git/hooks/post-checkout")
+    assert (*hooks, "s/.vscode/tasks.json") == found.added
+    assert ("h/deep/x", "h/post-checkout", "v/tasks.json") == found.removed
+    assert found.added == tuple(one.path for one in found.executed)
+
+
+@pytest.mark.parametrize("all_of_it", [True, False])
+def test_a_directory_that_is_renamed_before_it_is_listed(
+    root: Path, monkeypatch: pytest.MonkeyPatch, *, all_of_it: bool
+) -> None:
+    """What is obeyed in it is told of, though nobody can say that it was elsewhere; also where not
+    all is looked at."""
+    put(root, "v/a/tasks.json", "v/a/plain", "w/plain")
+    time.sleep(0.02)
+    monkeypatch.setattr(changes, "_AT_ONCE", -1)
+    before = begin(root)
+    (root / "v/a").rename(root / "v/.vscode")
+    if all_of_it:
+        before.complete()
+    assert all_of_it == before.listed
+    found = changes_since(before)
+    assert ["v/.vscode/tasks.json"] == [one.path for one in found.executed]
+    assert ((), ()) == (found.added, found.changed)
+
+
+def test_what_is_there_is_taken_down_at_once(root: Path) -> None:
+    """Before a run can do anything: what it moves then is new where it is."""
+    put(root, "v/a/tasks.json")
+    time.sleep(0.02)
+    before = begin(root)
+    (root / "v/a").rename(root / "v/.vscode")
+    before.complete()
+    assert ("v/.vscode/tasks.json",) == changes_since(before).added
+
+
+def test_a_link_on_the_way_to_what_is_obeyed(root: Path) -> None:
+    """It may lead elsewhere from now on, to something that is old."""
+    put(root, "good/rc", "bad/rc")
+    (root / "current").symlink_to("good")
+    (root / "a/.envrc").symlink_to("../current/rc")
+    time.sleep(0.02)
+    before = watched(root)
+    (root / "current").unlink()
+    (root / "current").symlink_to("bad")
+    assert ["current"] == told(before)
+
+
+def test_what_is_ignored_is_that_at_the_end(root: Path) -> None:
+    """What has taken its place is not."""
+    put(root, ".envrc")
+    ignored = {".envrc"}
+    before = begin(root, ignored=lambda _: ignored)
+    before.complete()
+    ignored.clear()
+    assert (".envrc",) == changes_since(before).added
+
+
+def test_a_repositorys_own_directory(root: Path) -> None:
+    """What is obeyed in there, whatever it is called."""
+    store = root / "store"
+    put(store, "HEAD", "objects/x", "refs/heads/main", "config")
+    time.sleep(0.02)
+    before = begin(store, own=True)
+    before.complete()
+    put(store, "HEAD", "objects/y", "refs/heads/other", "index", "worktrees/w/commondir")
+    put(store, "modules/sub/hooks/update", "info/attributes", "hooks/update.sample")
+    (store / "modules/link").symlink_to("../objects")
+    found = together(Changes(added=("new",)), [(store, changes_since(before))])
+    paths = ("info/attributes", "modules/link", "modules/sub/hooks/update", "worktrees/w/commondir")
+    assert found.added == ("new", *(str(store / path) for path in paths))
+    assert {str(store / path) for path in paths} == {one.path for one in found.executed}
+    assert found.complete

@@ -214,3 +214,84 @@ def test_files_that_go_while_names_are_looked_for(
     os.link(root / ".git/config", root / "other")
     monkeypatch.setattr(os, "walk", lambda _: [(str(root), [], ["gone", "other"])])
     assert "other" in closed(guarded(root))
+
+
+def common(root: Path) -> set[str]:
+    return closed(guards.guard_common(root / ".git", environ={}))
+
+
+def module(root: Path, *places: str) -> None:
+    for place in places:
+        (root / ".git" / place).mkdir(parents=True)
+        git(root / ".git" / place, "init", "-q", "--bare")
+
+
+def test_submodules_wherever_git_keeps_them(root: Path) -> None:
+    """Below each other, below work trees, and below parts of their names."""
+    places = ("modules/a", "modules/a/modules/b", "modules/c/d", "worktrees/w/modules/e")
+    module(root, *places)
+    for place in places:
+        assert {f".git/{place}/config", f".git/{place}/hooks"} < closed(guarded(root))
+        assert {f"{place}/config", f"{place}/hooks"} < common(root)
+
+
+def test_what_may_become_a_submodule(root: Path) -> None:
+    """It has files and no HEAD; what only has directories may hold some."""
+    module(root, "modules/a", "modules/b/c")
+    (root / ".git/modules/a/HEAD").rename(root / ".git/modules/a/H")
+    assert ".git/modules/a" in closed(guarded(root))
+    assert "modules/a" in common(root)
+    assert not {".git/modules", ".git/modules/b", ".git/modules/b/c"} & closed(guarded(root))
+
+
+def test_submodules_without_end(root: Path) -> None:
+    """What is not looked into is guarded whole."""
+    place = "/".join(["modules/a"] * (repositories._MOST_DEPTH + 2))
+    module(root, place)
+    for above in [Path(place), *Path(place).parents]:
+        if above.name == "a":
+            (root / ".git" / above / "HEAD").write_text("ref: refs/heads/main\n")
+    assert any(f".git/{place}".startswith(f"{path}/") for path in closed(guarded(root)))
+
+
+def test_hooks_of_submodules_are_beside_their_files(root: Path) -> None:
+    """Their settings lead there from where git runs."""
+    module(root, "modules/a")
+    (root / "sub/mine").mkdir(parents=True)
+    (root / "sub/.git").write_text("gitdir: ../.git/modules/a\n")
+    git(root / ".git/modules/a", "config", "core.hooksPath", "mine")
+    assert "sub/mine" in closed(guarded(root))
+
+
+def test_a_directory_that_a_work_tree_shares(root: Path) -> None:
+    """It needs no HEAD for that."""
+    (root / "tree").mkdir()
+    (root / "store/worktrees/tree").mkdir(parents=True)
+    (root / "store/hooks").mkdir()
+    (root / "tree/.git").write_text("gitdir: ../store/worktrees/tree\n")
+    for name, text in (("HEAD", "ref: refs/heads/main"), ("commondir", "../..")):
+        (root / "store/worktrees/tree" / name).write_text(text + "\n")
+    assert {"store/hooks", "store/worktrees/tree/commondir"} < closed(guarded(root))
+
+
+def test_a_bare_repository_that_was_known(root: Path) -> None:
+    """It stays one while anything of it is there; a directory of that name is none."""
+    (root / "bare").mkdir()
+    git(root / "bare", "init", "-q", "--bare")
+    assert ("bare",) == guarded(root).bare
+    known = Known(("", "bare"), complete=True, bare=("bare",))
+    for name in ("HEAD", "refs", "objects"):
+        (root / "bare" / name).rename(root / "bare" / f"{name}_")
+        assert {"bare/config", "bare/hooks"} < closed(
+            guard_workspace(root, environ={}, known=known)
+        )
+    (root / "bare/config").unlink()
+    found = guard_workspace(root, environ={}, known=known)
+    assert not any(path.startswith("bare") for path in closed(found))
+
+
+def test_nothing_is_made_where_nothing_can_appear(root: Path) -> None:
+    """It is guarded whole."""
+    (root / ".git/HEAD").unlink()
+    assert ".git" in closed(guarded(root))
+    assert not any(path.startswith(".git/") for path in made(guarded(root)))

@@ -233,3 +233,15 @@ def test_whether_a_workspace_is_used(root: Path, stand_ins: StandIns) -> None:
         assert [] == there(root)
     with stand_ins.used_by("run"), stand_ins.unused() as unused:
         assert not unused
+
+
+def test_what_says_something_else_is_none(root: Path, stand_ins: StandIns) -> None:
+    """Of the same size and time, in the same file."""
+    with stand_ins.used_by("run"):
+        stand_ins.make(WANTED)
+        file = root / "commondir"
+        status = file.stat()
+        file.chmod(0o644)
+        file.write_text("e\n")
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert {one.path for one in WANTED} - {"commondir"} == stand_ins.paths

@@ -54,7 +54,7 @@ def _files(receipt: Receipt) -> Iterator[str]:
     if counts:
         more = "" if changes.get("complete", True) else ", and more that were not looked at"
         yield f"  files: {', '.join(counts)}{more}"
-    yield from _several("not guarded", changes.get("notes", ()), "moat receipt --json")
+    yield from _several("not guarded or looked at", changes.get("notes", ()), "moat receipt --json")
     executed = changes.get("executed", ())
     for items, when, most in (
         ([item for item in executed if not item.get("asked")], "by itself", _SHOWN_FIRST),

@@ -8,59 +8,82 @@ what programs of the host run or obey.
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import stat
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from moat.workspace.executed import GIT_KEEPS, why_executed
 from moat.workspace.planted import Executed, executed_of
-from moat.workspace.tree import mode_of
+from moat.workspace.tree import parents
+from moat.workspace.walk import GITS, File, Walk
 
-MOST_ENTRIES = 200_000
-MOST_SECONDS = 10.0
-_STEPS = 512  # entries between two looks at the clock
-# What says that one of git's own directories that is called as if nothing in it were obeyed is
-# something else, such as the repository of a submodule of that name.
-_OBEYED = ("HEAD", "commondir", "config", "hooks", "modules")
-
+# How long a run waits for what there is to be taken down: of what comes later it may have moved
+# something before.
+_AT_ONCE = 0.05
 _COARSE = 5  # CLOCK_REALTIME_COARSE of linux/time.h
 _AT_FDCWD, _AT_SYMLINK_NOFOLLOW, _STATX_BTIME = -100, 0x100, 0x800  # linux/fcntl.h, linux/stat.h
 
 
+_Kind = Literal["added", "changed", "moved"]
+
+
 class Changes(NamedTuple):
-    """Paths below the workspace, sorted. `executed` are those of the added and changed ones that a
-    program of the host would run or obey, what runs without being asked for first. `complete` is
-    False where the workspace was too large to be looked through."""
+    """Paths below the workspace, sorted, and absolute ones of what a repository elsewhere has that
+    is obeyed. `executed` are those of the added and changed ones that a program of the host would
+    run or obey, what runs without being asked for first. `closed` are directories that could not be
+    looked into. `complete` is False where there are some, before or after, or the workspace was
+    too large to be looked through."""
 
     added: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     executed: tuple[Executed, ...] = ()
+    closed: tuple[str, ...] = ()
     complete: bool = True
+
+
+Ignored = Callable[[Path], AbstractSet[str]]
+"""What is no change of a run's, below a root, at the moment."""
 
 
 class Before:
     """A workspace as it was; made by `begin`."""
 
-    def __init__(self, workspace: Path, ignore: frozenset[str]) -> None:
-        self.workspace = workspace
-        self.ignore = ignore
+    def __init__(self, root: Path, ignored: Ignored, *, own: bool) -> None:
+        self.root = root
+        self.own = own
+        self.ignored = ignored
         self.started = time.clock_gettime_ns(_COARSE)  # files' own clock
         self._offset = self.started - time.monotonic_ns()
         self.inodes: dict[str, int] = {}
+        self.unsure: set[str] = set()
         self.listed = False
+        self._walk = self.walk(self.started)
+        self._files = iter(self._walk)
+        self._list(_AT_ONCE, late=False)
+
+    def walk(self, since: int) -> Walk:
+        """To look at what there is."""
+        return Walk(self.root, self.ignored(self.root), since, own=self.own)
 
     def complete(self) -> None:
         """Take down what there is. Takes a while, so in a thread; changes that are made meanwhile
         are found all the same."""
-        walk = _Walk(self.workspace, self.ignore)
-        for path, entry in walk:
+        self._list(math.inf, late=True)
+
+    def _list(self, seconds: float, *, late: bool) -> None:
+        until = time.monotonic() + seconds
+        for path, entry, moved in self._files:
             self.inodes[path] = entry.inode()
-        self.listed = walk.complete
+            if late and moved:
+                self.unsure.add(path)
+            if time.monotonic() > until:
+                return
+        self.listed = self._walk.complete and not self._walk.closed
 
     def since(self) -> int:
         """When it began, by the clock as it is now: it may have been set back."""
@@ -69,88 +92,76 @@ class Before:
         return self.started - back if back > 1_000_000_000 else self.started
 
 
-def begin(workspace: Path, *, ignore: Iterable[str] = ()) -> Before:
-    """Begin to watch a workspace, right before the run; what is made for its guards is ignored."""
-    return Before(workspace, frozenset(ignore))
+def begin(root: Path, *, ignored: Ignored = lambda _: frozenset(), own: bool = False) -> Before:
+    """Begin to watch a workspace, right before the run; with `own`, a repository's own directory.
+    What is made for its guards is ignored for as long as it is that."""
+    return Before(root, ignored, own=own)
 
 
 def changes_since(before: Before) -> Changes:
     """What has changed. Takes a while, so in a thread."""
     since = before.since()
-    walk = _Walk(before.workspace, before.ignore)
+    walk = before.walk(since)
     unseen = dict(before.inodes)
-    added: list[str] = []
-    changed: list[str] = []
-    for path, entry in walk:
-        inode = unseen.pop(path, None)
-        try:
-            status = entry.stat(follow_symlinks=False)
-        except OSError:
-            continue  # gone again
-        if status.st_ctime_ns < since and inode in (None, status.st_ino):
-            continue
-        if stat.S_ISSOCK(status.st_mode) and not stat.S_IMODE(status.st_mode):
-            continue  # made for the guards of another run
-        (added if _is_new(entry.path, inode, since) else changed).append(path)
-    removed = sorted(unseen) if walk.complete else []
+    found: dict[_Kind, list[str]] = {"added": [], "changed": [], "moved": []}
+    for file in walk:
+        kind = _kind(file, unseen.pop(file.path, None), before, since)
+        if kind is not None:
+            found[kind].append(file.path)
+    hidden = frozenset(walk.closed)
+    removed = [
+        path
+        for path in unseen
+        if walk.complete and "" not in hidden and hidden.isdisjoint(parents(path))
+    ]
+    every = sorted(path for paths in found.values() for path in paths)
     return Changes(
-        tuple(sorted(added)),
-        tuple(sorted(changed)),
-        tuple(removed),
-        executed_of(before.workspace, sorted([*added, *changed]), walk.links, os.environ),
-        walk.complete and before.listed,
+        tuple(sorted(found["added"])),
+        tuple(sorted(found["changed"])),
+        tuple(sorted(removed)),
+        executed_of(before.root, every, walk.links, os.environ, within=GITS if before.own else ""),
+        tuple(walk.closed),
+        walk.complete and not walk.closed and before.listed,
     )
 
 
-class _Walk:
-    """The files of a workspace, with their paths; `complete` is False once it had to stop, and
-    `links` are those of them that are links, and obeyed or in a repository's own directory."""
+def together(workspace: Changes, elsewhere: Iterable[tuple[Path, Changes]]) -> Changes:
+    """The changes of a workspace and of repositories elsewhere, by absolute paths."""
+    for root, changes in elsewhere:
 
-    def __init__(self, root: Path, ignore: frozenset[str]) -> None:
-        self.complete = True
-        self.links: list[str] = []
-        self._root = root
-        self._ignore = ignore
+        def there(paths: Iterable[str], root: Path = root) -> tuple[str, ...]:
+            return tuple(str(root / path) for path in paths)
 
-    def __iter__(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
-        until = time.monotonic() + MOST_SECONDS
-        waiting = deque([""])
-        seen = 0
-        while waiting:
-            here = waiting.popleft()
-            prefix = here + "/" if here else ""
-            try:
-                scanned = os.scandir(self._root / here)
-            except OSError:
-                continue  # gone, or closed to us
-            in_git = ".git" in here.split("/")
-            with scanned:
-                for entry in scanned:
-                    seen += 1
-                    if seen > MOST_ENTRIES or (seen % _STEPS == 0 and time.monotonic() > until):
-                        self.complete = False
-                        return
-                    path = prefix + entry.name
-                    if entry.is_dir(follow_symlinks=False):
-                        if not (in_git and self._is_kept(here, entry)):
-                            waiting.append(path)
-                    elif path not in self._ignore and self._is_told(path, entry, in_git=in_git):
-                        yield path, entry
+        workspace = Changes(
+            workspace.added + there(changes.added),
+            workspace.changed + there(changes.changed),
+            workspace.removed + there(changes.removed),
+            workspace.executed
+            + tuple(one._replace(path=str(root / one.path)) for one in changes.executed),
+            workspace.closed + there(changes.closed),
+            workspace.complete and changes.complete,
+        )
+    executed = sorted(workspace.executed, key=lambda one: one.asked)
+    return workspace._replace(executed=tuple(executed))
 
-    def _is_kept(self, here: str, entry: os.DirEntry[str]) -> bool:
-        """Whether git keeps in a directory of its own what nobody obeys."""
-        if entry.name not in GIT_KEEPS:
-            return False
-        own = here.rpartition("/")[2] == ".git" or mode_of(self._root / here / "HEAD") is not None
-        return own and all(mode_of(Path(entry.path, name)) is None for name in _OBEYED)
 
-    def _is_told(self, path: str, entry: os.DirEntry[str], *, in_git: bool) -> bool:
-        is_link = entry.is_symlink()
-        obeyed = (in_git or is_link) and why_executed(path) is not None
-        if is_link and (obeyed or in_git):
-            self.links.append(path)  # whatever of a repository's own is behind it
-            return True
-        return obeyed or not in_git
+def _kind(file: File, known: int | None, before: Before, since: int) -> _Kind | None:
+    """What has become of a file, or may have: whether it was moved with a directory that it is in,
+    its own times do not say."""
+    try:
+        status = file.entry.stat(follow_symlinks=False)
+    except OSError:
+        return None  # gone again
+    if stat.S_ISSOCK(status.st_mode) and not stat.S_IMODE(status.st_mode):
+        return None  # made for the guards of another run
+    if known is None and before.listed:
+        return "added"
+    if status.st_ctime_ns >= since or known not in (None, status.st_ino):
+        # One that has taken the place of another has changed it.
+        return "added" if known is None and _is_new(file.entry.path, since) else "changed"
+    if file.path in before.unsure or (known is None and file.moved):
+        return "moved"
+    return None
 
 
 class _Statx(ctypes.Structure):
@@ -165,10 +176,8 @@ class _Statx(ctypes.Structure):
     ]
 
 
-def _is_new(path: str, inode: int | None, since: int) -> bool:
+def _is_new(path: str, since: int) -> bool:
     """Whether a file is new: by when it was made where the file system knows, else by its name."""
-    if inode is not None:
-        return False  # one that has taken the place of another has changed it
     made = _made_at(path)
     return True if made is None else made >= since
 

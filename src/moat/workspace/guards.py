@@ -17,9 +17,10 @@ from moat.workspace.repositories import (
     Want,
     find_repositories,
     referred_to,
+    repositories_of,
     wants_of,
 )
-from moat.workspace.tree import Found, look_up, mode_of, parents
+from moat.workspace.tree import Found, look_up, mode_of, parents, seen
 
 MOST_NAMES = 200_000  # that are looked at for those of guarded files
 
@@ -35,8 +36,9 @@ class Guarding(NamedTuple):
     """What is to be guarded below a root, and what must be made for it first.
 
     `complete` says whether all of the root was looked through for repositories, which begin at
-    `places`, and `all_names` whether it was for further names of what is guarded; `open_to` are
-    places that should be guarded and cannot, as all of the workspace would be.
+    `places` (`bare` ones among them), and `all_names` whether it was for further names of what is
+    guarded; `open_to` are places that should be guarded and cannot, as all of the workspace would
+    be.
     """
 
     guards: tuple[Guard, ...] = ()
@@ -44,6 +46,7 @@ class Guarding(NamedTuple):
     complete: bool = True
     open_to: tuple[str, ...] = ()
     places: tuple[str, ...] = ()
+    bare: tuple[str, ...] = ()
     all_names: bool = True
 
 
@@ -55,25 +58,24 @@ def guard_workspace(
     known: Known = NOTHING_KNOWN,
 ) -> Guarding:
     """What to guard of a workspace, a real path; `known` is what earlier runs have found. Nothing
-    is changed."""
+    is changed. Raises MoatError where a closed directory keeps it from being seen."""
     free = tuple(path for path in allowed if path not in NEVER_ALLOWED)
-    search = find_repositories(root, known)
+    search = find_repositories(seen(root), known)
     found, wants = search.repositories, [*search.wants, *_units(free)]
     if mode_of(root / ".git") is None:
         wants.append(Want(".git", "directory"))
     if all(repository.directory for repository in found):
         wants += _no_repository_itself(root)
     decided = _decide(root, found, wants, free, environ)
-    return decided._replace(complete=search.complete, places=search.places)
+    return decided._replace(complete=search.complete, places=search.places, bare=search.bare)
 
 
 def guard_common(
     directory: Path, *, allowed: Iterable[str] = (), environ: Mapping[str, str]
 ) -> Guarding:
     """What to guard of a repository's own directory that is mounted at its path of the host, for a
-    work tree elsewhere."""
-    found = [Repository("", None)]
-    wants = list(wants_of(directory, found[0]))
+    work tree elsewhere. Raises MoatError as `guard_workspace` does."""
+    found, wants = repositories_of(directory)
     free = tuple(
         path.removeprefix(".git").removeprefix("/") for path in allowed if _is_below(path, ".git")
     )
@@ -90,7 +92,7 @@ def _decide(
     root: str = WORKSPACE,
 ) -> Guarding:
     for repository in found:
-        if root == WORKSPACE and not repository.is_outside:
+        if not repository.is_outside:
             wants += wants_of(place, repository)
         wants += _led_to(place, repository, environ)
     ends: dict[str, Missing | None] = {}
@@ -183,10 +185,12 @@ def _in_order(ends: Iterable[str], root: str) -> Iterator[Guard]:
 
 def _stand_ins(place: Path, ends: Mapping[str, Missing | None]) -> Iterator[StandIn]:
     made: set[str] = set()
+    kept = {path for path, kind in ends.items() if kind is None}  # nothing appears in there
     for path, kind in ends.items():
-        if kind is None or not made.isdisjoint(parents(path)):
+        over = tuple(parents(path))
+        if kind is None or not made.isdisjoint(over) or not kept.isdisjoint(over):
             continue
-        for above in parents(path):
+        for above in over:
             if above not in made and mode_of(place / above) is None:
                 made.add(above)
                 yield StandIn(above, "directory")

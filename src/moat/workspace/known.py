@@ -20,11 +20,12 @@ _MOST_PLACES = 4096
 
 
 class Known(NamedTuple):
-    """The directories below a workspace where repositories begin, and whether any search came to
-    its end."""
+    """The directories below a workspace where repositories begin, those of them that are a
+    repository's own (a bare one's), and whether any search came to its end."""
 
     places: tuple[str, ...] = ()
     complete: bool = False
+    bare: tuple[str, ...] = ()
 
 
 NOTHING_KNOWN = Known()
@@ -34,13 +35,18 @@ def read_known(directory: Path) -> Known:
     """What is known of the workspace that has this directory of Moat's."""
     try:
         said = json.loads((directory / "repositories.json").read_bytes())
-        places = tuple(one for one in said["places"] if isinstance(one, str))
-        return Known(places, said["complete"] is True)
-    except (OSError, ValueError, KeyError, TypeError):
+        places, bare = (
+            tuple(one for one in told if isinstance(one, str))
+            for told in (said["places"], said.get("bare", ()))
+        )
+        return Known(places, said["complete"] is True, bare)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return NOTHING_KNOWN
 
 
-def add_known(directory: Path, places: Iterable[str], *, complete: bool) -> None:
+def add_known(
+    directory: Path, places: Iterable[str], *, complete: bool, bare: Iterable[str] = ()
+) -> None:
     """Write down what a search has found, beside what is known. What is not there now stays: it
     may come back. Raises OSError."""
     ensure_private_dir(directory)
@@ -51,8 +57,11 @@ def add_known(directory: Path, places: Iterable[str], *, complete: bool) -> None
         fcntl.flock(lock, fcntl.LOCK_EX)
         before = read_known(directory)
         # The earliest first: they were there before any run could make some.
-        every = tuple(dict.fromkeys((*before.places, *places)))[:_MOST_PLACES]
-        now = Known(every, complete or before.complete)
+        now = Known(
+            tuple(dict.fromkeys((*before.places, *places)))[:_MOST_PLACES],
+            complete or before.complete,
+            tuple(dict.fromkeys((*before.bare, *bare)))[:_MOST_PLACES],
+        )
         if now != before:
             document = json.dumps(now._asdict()).encode() + b"\n"
             write_atomic(directory / "repositories.json", document, mode=0o600)

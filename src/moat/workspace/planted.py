@@ -6,6 +6,7 @@ something that is obeyed leading to them: a link, or the settings of a repositor
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +16,7 @@ from typing import NamedTuple
 from moat.workspace.executed import Why, why_executed
 from moat.workspace.gitconfig import settings_of
 from moat.workspace.repositories import Repository, referred_to
-from moat.workspace.tree import look_up, mode_of, parents, text_of
+from moat.workspace.tree import Closed, Found, look_up, mode_of, parents, text_of
 
 _SETTINGS = ("config", "config.worktree")
 # Two of these make it likely enough that git takes the directory they are in for a repository: of
@@ -40,20 +41,27 @@ class Executed(NamedTuple):
 
 
 def executed_of(
-    root: Path, changed: Iterable[str], links: Iterable[str], environ: Mapping[str, str]
+    root: Path,
+    changed: Iterable[str],
+    links: Iterable[str],
+    environ: Mapping[str, str],
+    *,
+    within: str = "",
 ) -> tuple[Executed, ...]:
     """Those of the changed files, what runs without being asked for first. `links` are all links
-    of the workspace that are obeyed or in a repository's own directory, changed or not."""
+    of the workspace that are obeyed or in a repository's own directory, changed or not. `within` is
+    what stands before paths to tell why they are obeyed: of a repository's own directory ".git/".
+    """
     places = _Places(root)
     links = dict.fromkeys(links)
     changed = list(changed)
     found: dict[str, Executed] = {}
     for path in changed:
-        if why := why_executed(path) or (_BEHIND if path in links else None):
+        if why := why_executed(within + path) or (_BEHIND if path in links else None):
             found[path] = Executed(path, *why)
         elif said := places.why(path):
             found[path] = Executed(path, said)
-    led = _led_by_links(root, links)
+    led = _led_by_links(root, links, within)
     for path in [path for path in found if path.rpartition("/")[2] in _SETTINGS][:_MOST_SETTINGS]:
         for end in _led_by_settings(root, path, environ):
             led.setdefault(end, Executed(end, _LED))
@@ -94,12 +102,13 @@ class _Places:
         return self._known[place]
 
 
-def _led_by_links(root: Path, links: Iterable[str]) -> dict[str, Executed]:
+def _led_by_links(root: Path, links: Iterable[str], within: str) -> dict[str, Executed]:
     led: dict[str, Executed] = {}
     for path, _ in zip(links, range(_MOST_LINKS), strict=False):
-        why, end = why_executed(path) or _BEHIND, look_up(root, path).end
-        if end:
-            led.setdefault(end, Executed(end, _LINKED, why.asked))
+        why, found = why_executed(within + path) or _BEHIND, _end_of(root, path)
+        for end in (*found.links, found.end):
+            if end:
+                led.setdefault(end, Executed(end, _LINKED, why.asked))
     return led
 
 
@@ -110,11 +119,19 @@ def _led_by_settings(root: Path, path: str, environ: Mapping[str, str]) -> Itera
     works = {directory, directory.rpartition("/")[0], ""}
     for name, value in settings_of(text_of(root / path)):
         if name == "core.worktree":
-            below = look_up(root, value if os.path.isabs(value) else f"{directory}/{value}")  # noqa: PTH117
+            below = _end_of(root, value if os.path.isabs(value) else f"{directory}/{value}")  # noqa: PTH117
             works |= {below.end} if below.end else set()
     for work in works:
-        for _, led in referred_to(root, Repository(directory, work), environ):
-            end = look_up(root, led)
-            yield from end.links
-            if end.end and end.mode is not None:
-                yield end.end
+        with contextlib.suppress(Closed):
+            for _, led in referred_to(root, Repository(directory, work), environ):
+                end = _end_of(root, led)
+                yield from end.links
+                if end.end and end.mode is not None:
+                    yield end.end
+
+
+def _end_of(root: Path, path: str) -> Found:
+    try:
+        return look_up(root, path)
+    except Closed:
+        return Found((), None)  # what is closed is told of by itself

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 from moat.workspace.executed import BARE_NEEDS
 from moat.workspace.gitconfig import Reference, references, settings_of
 from moat.workspace.known import NOTHING_KNOWN, Known
-from moat.workspace.tree import TooMuch, directories, look_up, mode_of, text_of
+from moat.workspace.tree import TooMuch, directories, look_up, mode_of, seen, text_of
 
 # How much of a workspace is looked through for repositories, before a run starts: directories, as
 # files cost little. Where an earlier search came to its end, a run may have put there what keeps
@@ -24,7 +24,8 @@ MOST_DIRECTORIES = 30_000
 MOST_SECONDS = 0.15
 MOST_SECONDS_FILLED = 3.0
 _MOST_FILES = 64  # of settings that include each other
-_MOST_DEPTH = 8  # of submodules whose names have slashes
+_MOST_DEPTH = 8  # of submodules in submodules, and of their names' slashes
+_OF_BARE = {*BARE_NEEDS, "config"}
 
 Missing = Literal["socket", "file", "itself", "directory"]
 """What stands in for something that is not there: a socket, which git and editors do not see; for
@@ -53,47 +54,59 @@ class Repository(NamedTuple):
 
 
 class Search(NamedTuple):
-    """All repositories with files below a root, the places of `.git` files and links that lead to
-    some, the directories where a repository begins, and whether all of the root was looked through.
-    """
+    """All repositories with files below a root, what else is to be guarded (the places of `.git`
+    files, links that lead to some, what is closed), the directories where a repository begins, the
+    bare ones among them, and whether all of the root was looked through."""
 
     repositories: list[Repository]
     wants: list[Want]
     places: tuple[str, ...]
+    bare: tuple[str, ...]
     complete: bool
 
 
 def find_repositories(root: Path, known: Known = NOTHING_KNOWN) -> Search:
-    """Look for repositories, first where earlier runs have found some."""
-    found: dict[str, Repository] = {}
+    """Look for repositories, first where earlier runs have found some. Raises Closed."""
+    found: dict[Repository, None] = {}
     wants: list[Want] = []
     places: dict[str, None] = {}
+    bare: dict[str, None] = {}
 
     def look(here: str, names: AbstractSet[str]) -> None:
         if here in places:
             return
         if ".git" in names:
             places[here] = None
-            prefix = here + "/" if here else ""
-            for repository in _behind(root, prefix + ".git", here, wants):
-                found.setdefault(repository.directory, repository)
-        if names >= set(BARE_NEEDS):
-            places[here] = None
-            found.setdefault(here, Repository(here, None))
+            found.update(dict.fromkeys(_behind(root, _join(here, ".git"), here, wants)))
+        # A run can take one apart, and the next one put it together again.
+        if names >= set(BARE_NEEDS) or (here in known.bare and names & _OF_BARE):
+            places[here] = bare[here] = None
+            found.update(dict.fromkeys(_own(root, here, None, wants)))
 
     for here in known.places:
         place = look_up(root, here)
         if not place.links and place.mode is not None and stat.S_ISDIR(place.mode):
-            signs = (".git", *BARE_NEEDS)
-            look(here, {name for name in signs if mode_of(root / here / name) is not None})
+            directory = seen(root / here)
+            signs = (".git", *_OF_BARE)
+            look(here, {name for name in signs if mode_of(directory / name) is not None})
     seconds = MOST_SECONDS_FILLED if known.complete else MOST_SECONDS
     complete = True
     try:
         for here, names in directories(root, most=MOST_DIRECTORIES, seconds=seconds):
-            look(here, names)
+            if names is None:
+                wants.append(Want(here))  # as it is, nobody opens it
+            else:
+                look(here, names)
     except TooMuch:
         complete = False
-    return Search(list(found.values()), wants, tuple(places), complete)
+    return Search(list(found), wants, tuple(places), tuple(bare), complete)
+
+
+def repositories_of(directory: Path) -> tuple[list[Repository], list[Want]]:
+    """The repositories that are in a repository's own directory, itself ("") first, and what else
+    in there is to be guarded. Raises Closed."""
+    wants: list[Want] = []
+    return list(_own(seen(directory), "", None, wants)), wants
 
 
 def _behind(root: Path, path: str, work: str, wants: list[Want]) -> Iterator[Repository]:
@@ -104,20 +117,22 @@ def _behind(root: Path, path: str, work: str, wants: list[Want]) -> Iterator[Rep
         return
     if stat.S_ISREG(place.mode):
         wants.append(Want(place.end))
-        leads = text_of(root / place.end).strip().removeprefix("gitdir:").strip()
+        leads = text_of(seen(root / place.end)).strip().removeprefix("gitdir:").strip()
         above = place.end.rpartition("/")[0]
-        place = look_up(root, leads if leads.startswith("/") else f"{above}/{leads}")
+        place = look_up(root, _led(above, leads))
         wants += (Want(link) for link in place.links)
         if place.end is None:
-            yield Repository(str(common_directory(root / above / leads)), work)
+            # What a work tree has alone, and what it shares.
+            own = Path(os.path.normpath(root / above / leads))
+            both = (own, common_directory(own))
+            yield from (Repository(str(one), work) for one in dict.fromkeys(both))
             return
     if not place.end or place.mode is None or not stat.S_ISDIR(place.mode):
         return
-    if mode_of(root / place.end / "HEAD") is None:
+    if mode_of(seen(root / place.end / "HEAD")) is None:
         wants.append(Want(place.end))  # none yet: nobody makes one of it
         return
-    yield Repository(place.end, work)
-    yield from _modules(root, place.end + "/modules", _MOST_DEPTH)
+    yield from _own(root, place.end, work, wants)
 
 
 def common_directory(directory: Path) -> Path:
@@ -126,26 +141,55 @@ def common_directory(directory: Path) -> Path:
     return Path(os.path.normpath(directory / leads)) if leads else directory
 
 
-def _modules(root: Path, above: str, depth: int) -> Iterator[Repository]:
-    for name in _directories_in(root / above):
-        here = f"{above}/{name}"
-        if mode_of(root / here / "HEAD") is None:
-            if depth:
-                yield from _modules(root, here, depth - 1)
-            continue
-        yield Repository(here, None)
-        if depth:
-            yield from _modules(root, here + "/modules", depth - 1)
+def _own(
+    root: Path, here: str, work: str | None, wants: list[Want], depth: int = _MOST_DEPTH
+) -> Iterator[Repository]:
+    """The repositories that are in a repository's own directory: itself, that which it shares with
+    other work trees, and the submodules of each."""
+    yield Repository(here, work)
+    yield from _modules(root, here, wants, depth)
+    leads = text_of(seen(root / here / "commondir")).rstrip("\r\n")
+    common = look_up(root, _led(here, leads))
+    if not leads or common.end == here:
+        return
+    wants += (Want(link) for link in common.links)
+    if common.end is None:
+        yield Repository(os.path.normpath(root / here / leads), work)
+    elif common.mode is not None and stat.S_ISDIR(common.mode):
+        yield Repository(common.end, work)
+        yield from _modules(root, common.end, wants, depth)
+
+
+def _modules(root: Path, here: str, wants: list[Want], depth: int) -> Iterator[Repository]:
+    """The submodules of a repository, and of its work trees."""
+    trees = _join(here, "worktrees")
+    above = [here, *(_join(trees, name) for name in _look_into(root / trees).directories)]
+    for one in above:
+        for name in _look_into(root / one / "modules").directories:
+            yield from _module(root, _join(one, f"modules/{name}"), wants, depth)
+
+
+def _module(root: Path, here: str, wants: list[Want], depth: int) -> Iterator[Repository]:
+    """A submodule, or those in a directory whose name is a part of theirs."""
+    inside = _look_into(root / here)
+    is_one = "HEAD" in inside.others
+    if not depth or (inside.others and not is_one):
+        wants.append(Want(here))  # what has files and is none has been one, or is to be
+    elif is_one:
+        yield from _own(root, here, None, wants, depth - 1)
+    else:
+        for name in inside.directories:
+            yield from _module(root, _join(here, name), wants, depth - 1)
 
 
 def wants_of(root: Path, repository: Repository) -> Iterator[Want]:
-    """What git obeys of a repository below a root."""
+    """What git obeys of a repository below a root. Raises Closed."""
     prefix = repository.directory + "/" if repository.directory else ""
     yield Want(prefix + "config", "file")
     yield Want(prefix + "config.worktree", "file")
     yield Want(prefix + "commondir", "itself")
     yield Want(prefix + "hooks", "directory")
-    for name in _directories_in(root / f"{prefix}worktrees"):
+    for name in _look_into(root / f"{prefix}worktrees").directories:
         here = f"{prefix}worktrees/{name}"
         yield Want(here + "/commondir", "file")
         yield Want(here + "/config.worktree", "file")
@@ -158,7 +202,7 @@ def referred_to(
     root: Path, repository: Repository, environ: Mapping[str, str]
 ) -> Iterator[tuple[Reference, str]]:
     """What the settings of a repository lead to, the person's own settings among them, with the
-    path as it is to be looked up from the root."""
+    path as it is to be looked up from the root. Raises Closed."""
     home = Path(environ.get("HOME") or "/nowhere")
     own = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
     directory = root / repository.directory if repository.directory else root
@@ -170,6 +214,8 @@ def referred_to(
         if file in read:
             continue
         read.add(file)
+        if file.is_relative_to(root):
+            seen(file)
         # The person's own may well be behind a link; of a workspace's, the target is guarded.
         for reference in references(settings_of(text_of(file.resolve()))):
             path = reference.path
@@ -184,9 +230,28 @@ def referred_to(
             yield reference, path
 
 
-def _directories_in(path: Path) -> list[str]:
+class _Inside(NamedTuple):
+    """What is in a directory, sorted: directories, also behind links, and what else."""
+
+    directories: list[str]
+    others: list[str]
+
+
+def _look_into(path: Path) -> _Inside:
+    inside = _Inside([], [])
     try:
-        with os.scandir(path) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+        with os.scandir(seen(path)) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                (inside.directories if entry.is_dir() else inside.others).append(entry.name)
     except OSError:
-        return []
+        return _Inside([], [])
+    return inside
+
+
+def _join(here: str, name: str) -> str:
+    return f"{here}/{name}" if here else name
+
+
+def _led(here: str, leads: str) -> str:
+    """A path as it is to be looked up from the root, of what is said in a directory."""
+    return leads if leads.startswith("/") else _join(here, leads)

@@ -22,6 +22,7 @@ from moat.errors import MoatError
 from moat.files import ensure_private_dir, write_atomic
 from moat.workspace.guards import StandIn
 from moat.workspace.opened import Parents
+from moat.workspace.tree import text_of
 
 _ITSELF = b".\n"
 # What file systems say that have no sockets, or no second names.
@@ -96,7 +97,9 @@ class StandIns:
         return frozenset(
             entry["path"]
             for entry in self._entries()
-            if "path" in entry and _is_it(entry, _status(self._root / entry["path"]))
+            if "path" in entry
+            and _is_it(entry, _status(place := self._root / entry["path"]))
+            and (entry["type"] != stat.S_IFREG or _is_said(place, entry["size"]))
         )
 
     def remove_lost(self) -> None:
@@ -307,6 +310,11 @@ def _is_it(entry: dict[str, Any], status: os.stat_result | None) -> bool:
     return entry["type"] == stat.S_IFDIR or (
         (status.st_size, status.st_mtime_ns) == (entry["size"], entry["made"])
     )
+
+
+def _is_said(path: Path, size: int) -> bool:
+    """Whether a file says what one of ours of that size does: a time can be set."""
+    return text_of(path) == _ITSELF[:size].decode()
 
 
 def _status(path: Path) -> os.stat_result | None:

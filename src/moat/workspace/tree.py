@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from moat.errors import MoatError
+
 _MAX_LINKS = 16
 _MAX_TEXT = 1 << 20  # bytes of a file of settings
 
 # Large, and full of what nobody enters: looked through last.
 _LAST = frozenset({"node_modules", "target", "venv", ".venv", "__pycache__", "vendor", "dist"})
+
+
+class Closed(MoatError):
+    """Something of ours is closed to us, by its mode: a run can open it again, so it counts, and
+    what is in it nobody can see."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} is closed: its mode keeps Moat from seeing what git obeys in there",
+            hint=f"open it: chmod u+rwx {shlex.quote(str(path))}",
+        )
 
 
 class Found(NamedTuple):
@@ -28,7 +42,8 @@ class Found(NamedTuple):
 
 
 def look_up(root: Path, path: str) -> Found:
-    """Follow a path, relative to a root or absolute on this machine, link by link."""
+    """Follow a path, relative to a root or absolute on this machine, link by link. Raises Closed
+    where it cannot be told what is there."""
     base = str(root)
     links: list[str] = []
     done: list[str] = []
@@ -43,7 +58,7 @@ def look_up(root: Path, path: str) -> Found:
             mode = stat.S_IFDIR
             continue
         here = "/".join((*done, part))
-        mode = mode_of(f"{base}/{here}")
+        mode = _mode_seen(f"{base}/{here}", entered=bool(waiting))
         if mode is None:
             return Found(tuple(links), "/".join((here, *waiting)))
         if not stat.S_ISLNK(mode):
@@ -58,6 +73,41 @@ def look_up(root: Path, path: str) -> Found:
         mode = stat.S_IFDIR
         waiting.extendleft(reversed(_parts(base, target)))
     return Found(tuple(links), "/".join(done), mode)
+
+
+def seen(path: Path) -> Path:
+    """The same path, once it is sure that what is there, behind links too, can be looked at.
+
+    Raises Closed where it cannot, and somebody of ours could change that.
+    """
+    there = path
+    while True:
+        try:
+            status = there.lstat()
+        except PermissionError:
+            there = Path(os.path.realpath(there)).parent  # which cannot be entered
+            continue
+        except OSError:
+            return path  # nothing is there
+        if is_closed(there, status):
+            raise Closed(there)
+        behind = Path(os.path.realpath(there)) if stat.S_ISLNK(status.st_mode) else there
+        if behind == there:
+            return path  # or it goes round in circles
+        there = behind
+
+
+def is_closed(path: Path | str, status: os.stat_result) -> bool:
+    """Whether a file or directory of ours is closed to us. What belongs to others a run cannot open
+    either."""
+    is_directory = stat.S_ISDIR(status.st_mode)
+    mode = 0o500 if is_directory else 0o400
+    return (
+        status.st_uid == os.geteuid()
+        and status.st_mode & mode != mode
+        and (is_directory or stat.S_ISREG(status.st_mode))
+        and not os.access(path, os.R_OK | os.X_OK if is_directory else os.R_OK)
+    )
 
 
 def mode_of(path: Path | str) -> int | None:
@@ -80,8 +130,9 @@ def text_of(path: Path) -> str:
         return ""
 
 
-def directories(root: Path, *, most: int, seconds: float) -> Iterator[tuple[str, set[str]]]:
-    """Directories below a root, itself ("") first, with the names in them; not those of git's own.
+def directories(root: Path, *, most: int, seconds: float) -> Iterator[tuple[str, set[str] | None]]:
+    """Directories below a root, itself ("") first, with the names in them, or None where they are
+    closed; not those of git's own.
 
     The nearest come first. Raises TooMuch when there are more of them, or it takes longer.
     """
@@ -91,15 +142,20 @@ def directories(root: Path, *, most: int, seconds: float) -> Iterator[tuple[str,
     waiting, last = deque([""]), deque[str]()
     while waiting or last:
         here = waiting.popleft() if waiting else last.popleft()
-        names, below = set(), []
+        names: set[str] = set()
+        below = []
+        place = root / here if here else root
         try:
-            with os.scandir(root / here if here else root) as scanned:
+            if is_closed(place, place.lstat()):
+                yield here, None
+                continue
+            with os.scandir(place) as scanned:
                 for entry in scanned:
                     names.add(entry.name)
                     if entry.name != ".git" and entry.is_dir(follow_symlinks=False):
                         below.append(entry.name)
         except OSError:
-            continue  # gone, or closed to us, and so to the box
+            continue  # gone, or another's and closed to us, and so to the box
         yield here, names
         most -= 1
         if most < 0 or time.monotonic() > until:
@@ -129,6 +185,19 @@ def _parts(root: str, path: str) -> list[str]:
             return ["/"]
         path = path[len(root) :]
     return [part for part in path.split("/") if part not in ("", ".")]
+
+
+def _mode_seen(path: str, *, entered: bool) -> int | None:
+    try:
+        status = os.lstat(path)
+    except PermissionError:
+        seen(Path(path))
+        return None
+    except OSError:
+        return None
+    if entered and stat.S_ISDIR(status.st_mode) and is_closed(path, status):
+        raise Closed(Path(path))
+    return status.st_mode
 
 
 def _target(path: str) -> str | None:
