@@ -245,3 +245,25 @@ def test_what_says_something_else_is_none(root: Path, stand_ins: StandIns) -> No
         file.write_text("e\n")
         os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
         assert {one.path for one in WANTED} - {"commondir"} == stand_ins.paths
+
+
+@pytest.mark.parametrize(("first", "second"), [("", "sub"), ("sub", "")])
+def test_runs_in_a_directory_and_in_one_below(
+    root: Path, tmp_path: Path, first: str, second: str
+) -> None:
+    """A repository is in its workspace and, for --worktree, a place of its own: what one run has
+    made there is another's guard."""
+    (root / "sub").mkdir()
+
+    def of(place: str) -> StandIns:
+        return StandIns(tmp_path / f"home/workspaces/one{place}", root / place)
+
+    wanted = {"": StandIn("sub/commondir", "itself"), "sub": StandIn("commondir", "itself")}
+    leaving = of(first).used_by("one")
+    leaving.__enter__().make((wanted[first],))
+    with of(second).used_by("two") as staying:
+        staying.make((wanted[second],))
+        inode = (root / "sub/commondir").stat().st_ino
+        leaving.__exit__(None, None, None)
+        assert inode == (root / "sub/commondir").stat().st_ino
+    assert ["sub"] == there(root)

@@ -60,6 +60,9 @@ class StandIns:
                 (self._runs / run).unlink(missing_ok=True)
                 os.close(own)
                 self._forget_the_dead()
+            for other in self._around():
+                with contextlib.suppress(OSError):  # the next run tries again
+                    other.remove_lost()
 
     @contextlib.contextmanager
     def unused(self) -> Iterator[bool]:
@@ -147,13 +150,32 @@ class StandIns:
     # taking away
 
     def _forget_the_dead(self) -> None:
-        """Drop the marks of runs that are over; behind the last, remove what was made."""
+        """Drop the marks of runs that are over; behind the last, remove what was made, unless a run
+        in a directory above or below guards with it too."""
         for mark in self._runs.iterdir():
             with contextlib.suppress(OSError), mark.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 mark.unlink()
-        if not any(self._runs.iterdir()):
+        if not any(self._runs.iterdir()) and not any(one._is_used() for one in self._around()):
             self._remove_all()
+
+    def _around(self) -> Iterator[StandIns]:
+        """Those of the directories above and below this one, a repository's of its workspace."""
+        for directory in self._directory.parent.iterdir():
+            root = _root_of(directory) if directory != self._directory else None
+            if root and (root.is_relative_to(self._root) or self._root.is_relative_to(root)):
+                yield StandIns(directory, root)
+
+    def _is_used(self) -> bool:
+        """Whether a run there lives: it holds its mark."""
+        with contextlib.suppress(FileNotFoundError):
+            for mark in self._runs.iterdir():
+                with contextlib.suppress(FileNotFoundError), mark.open("rb") as file:
+                    try:
+                        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                    except BlockingIOError:
+                        return True
+        return False
 
     def _remove_all(self) -> None:
         """Remove what was made. What cannot be now stays written down, and is tried again."""
@@ -225,9 +247,17 @@ def remove_lost(workspaces: Path) -> None:
         return
     for directory in workspaces.iterdir():
         with contextlib.suppress(OSError):
-            root = Path(os.fsdecode((directory / "root").read_bytes()))
-            if root.is_absolute():  # or it would be a place below wherever we are
+            if root := _root_of(directory):
                 StandIns(directory, root).remove_lost()
+
+
+def _root_of(directory: Path) -> Path | None:
+    """The workspace that has this directory of Moat's."""
+    try:
+        root = Path(os.fsdecode((directory / "root").read_bytes()))
+    except OSError:
+        return None
+    return root if root.is_absolute() else None  # or it would be a place below wherever we are
 
 
 def _make(name: str, kind: str, parent: int) -> None:
