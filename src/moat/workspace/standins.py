@@ -156,7 +156,9 @@ class StandIns:
             with contextlib.suppress(OSError), mark.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 mark.unlink()
-        if not any(self._runs.iterdir()) and not any(one._is_used() for one in self._around()):
+        if any(self._runs.iterdir()) or not self._journal.exists():
+            return
+        if not any(one._is_used() for one in self._around()):
             self._remove_all()
 
     def _around(self) -> Iterator[StandIns]:
