@@ -95,7 +95,7 @@ def test_who_comes_back_finds_it_as_it_was(person: Cli, window: Open) -> None:
         leave(terminal)
         assert untouched == terminal.flags()
         assert not any("rgb" in row for row in terminal.screen())
-        assert "running" == person.runs()[0]["state"]
+        wait_until(lambda: "running" == person.runs()[0]["state"], what="it goes on")
         enter(terminal, person, "attach")
         terminal.wait_for("rgb", "typed one")
         wait_until(lambda: looks(terminal) == before, what="it looks as before")
@@ -222,7 +222,10 @@ def test_a_window_that_is_closed_leaves_the_run(person: Cli, window: Open) -> No
     """Its terminal is gone, and nobody ends anything."""
     with Terminal() as closed, closed.running(person, *person.command("run", "--", "sh", "draws")):
         closed.wait_for(b"rgb")
-    wait_until(lambda: not person.json("status")["live"]["attached"], what="it is noticed")
+    wait_until(
+        lambda: (person.json("status")["live"] or {}).get("attached") is False,
+        what="it is noticed",
+    )
     assert "running" == person.runs()[0]["state"]
     terminal = window(person)
     enter(terminal, person, "attach")
