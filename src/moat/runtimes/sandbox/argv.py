@@ -82,7 +82,6 @@ class Descriptors(NamedTuple):
     `sources` those of the mounts that were judged, in their order."""
 
     info: int
-    block: int
     seccomp: int
     start: int
     workspace: int
@@ -125,7 +124,6 @@ def _isolation(descriptors: Descriptors) -> list[str]:
         "--die-with-parent",
         *("--seccomp", str(descriptors.seccomp)),
         *("--info-fd", str(descriptors.info)),
-        *("--block-fd", str(descriptors.block)),
     ]
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from moat.errors import RuntimeUnavailable
 from moat.runtimes.descriptors import read_to_end, wait_for_exit
 from moat.runtimes.interface import WORKSPACE, Execution
-from moat.runtimes.sandbox.seccomp import filter_program
+from moat.runtimes.sandbox.filter import filter_program
 from moat.runtimes.sandbox.spawn import memory_file
 from moat.runtimes.stdio import Stdio, pipe
 

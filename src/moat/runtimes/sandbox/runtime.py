@@ -47,7 +47,7 @@ class SandboxBox:
         self._bwrap = find_bwrap()
         self._spawned = spawned = Spawned(self._bwrap, spec)
         self._cleanup.callback(spawned.close)
-        self._pid, self._gate, self._block = spawned.pid, spawned.gate, spawned.block
+        self._pid, self._gate = spawned.pid, spawned.gate
         self.stdin, self.stdout, self.stderr = spawned.stdin, spawned.stdout, spawned.stderr
         self.sockets: BoxSockets
         self._pidfd = self._keep(os.pidfd_open(self._pid))
@@ -58,11 +58,11 @@ class SandboxBox:
         try:
             async with asyncio.timeout(_START_TIMEOUT):
                 child = self._child = await self._read_info()
+                # While bubblewrap makes its mounts.
                 self._limited.take(child)
                 try:
                     self.sockets = listen_in_netns(child)
                     self._cleanup.callback(self.sockets.close)
-                    self._let_go_of_block()
                     await self._until_ready()
                     protect(child, self._protected, self._guards)
                     await self._limited.settle(child)
@@ -195,7 +195,6 @@ class SandboxBox:
         await self._until_gone()
         await self._limited.close()
         self._gate.close()
-        self._let_go_of_block()
         self.close_stdin()
         self._cleanup.close()
 
@@ -209,12 +208,6 @@ class SandboxBox:
     def _keep(self, descriptor: int) -> int:
         self._cleanup.callback(os.close, descriptor)
         return descriptor
-
-    def _let_go_of_block(self) -> None:
-        """Let bubblewrap go on to the gate."""
-        if self._block >= 0:
-            os.close(self._block)
-            self._block = -1
 
     @staticmethod
     def _send(pidfd: int, number: int) -> None:

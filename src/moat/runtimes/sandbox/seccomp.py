@@ -30,7 +30,6 @@ from errno import EAFNOSUPPORT, ENOSYS, EPERM, EPROTONOSUPPORT
 from itertools import groupby
 from typing import Final, NamedTuple
 
-from moat.errors import RuntimeUnavailable
 from moat.runtimes.sandbox.bpf import (
     ANY_BIT,
     EQUAL,
@@ -267,17 +266,11 @@ POLICY: Final = (
 )
 
 
-def filter_program(machine: str) -> bytes:
-    """The filter as an array of `struct sock_filter`, for `bwrap --seccomp FD`.
+def compile_filter(machine: str) -> bytes:
+    """The filter of a machine of NUMBERS as an array of `struct sock_filter`.
 
-    `machine` is spelled as in `os.uname().machine`. Raises RuntimeUnavailable for any but x86_64
-    and aarch64: a box without its filter is not made.
+    No start has the time for it: what it makes is kept in `filters`, by `make filters`.
     """
-    if machine not in NUMBERS:
-        raise RuntimeUnavailable(
-            f"Moat has no system-call filter for this machine's processor ({machine})",
-            hint="run Moat on an x86_64 or aarch64 machine",
-        )
     verdicts = switch(_ranges(_verdicts(machine)))
     return assemble(
         Load(
@@ -305,3 +298,27 @@ def _ranges(verdicts: Mapping[int, Node]) -> list[tuple[int, Node]]:
     )
     runs = [next(run) for _, run in groupby(every, key=lambda case: case[1])]
     return [*runs, (NEWEST + 1, refuse(ENOSYS))]
+
+
+def filters_module() -> str:
+    """The source of `filters`."""
+    lines = [
+        '"""The filter of system calls of each machine: `seccomp`, compiled by `make filters`."""',
+        "",
+        "from __future__ import annotations",
+        "",
+        "from typing import Final",
+        "",
+        "# Arrays of `struct sock_filter`, in hexadecimal digits.",
+        "FILTERS: Final = {",
+    ]
+    for machine in sorted(NUMBERS):
+        digits = compile_filter(machine).hex()
+        lines += [f'    "{machine}": (']
+        lines += [f'        "{digits[at : at + 80]}"' for at in range(0, len(digits), 80)]
+        lines += ["    ),"]
+    return "\n".join([*lines, "}", ""])
+
+
+if __name__ == "__main__":
+    print(filters_module(), end="")

@@ -24,7 +24,7 @@ from moat.runtimes.sandbox.argv import (
     box_start,
     bwrap_arguments,
 )
-from moat.runtimes.sandbox.seccomp import filter_program
+from moat.runtimes.sandbox.filter import filter_program
 
 INIT = Path(__file__).parent.parent / "init.sh"
 # The signals that a terminal sends for a key.
@@ -33,8 +33,8 @@ _JAVA = re.compile(r"java-[0-9]+-openjdk")  # where Debian keeps a Java's settin
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 
 # The descriptors bubblewrap is started with, besides standard input, output and error.
-_GATE, _ARGUMENTS, _INFO, _BLOCK, _SECCOMP, _START, _WORKSPACE = 3, 4, 5, 6, 7, 8, 9
-_FIRST_SOURCE = 10
+_GATE, _ARGUMENTS, _INFO, _SECCOMP, _START, _WORKSPACE = 3, 4, 5, 6, 7, 8
+_FIRST_SOURCE = 9
 _FIRST_FREE = 64
 
 _Actions: TypeAlias = list[tuple[int, int, int] | tuple[int, int, str, int, int]]
@@ -43,9 +43,9 @@ _Actions: TypeAlias = list[tuple[int, int, int] | tuple[int, int, str, int, int]
 class Spawned:
     """Bubblewrap as it was started, with our ends of what leads to it.
 
-    It says on `info` what it has made, goes on when `block` is closed, and its first program waits
-    at the `gate`. On a terminal `stdin` and `stdout` are one and the same, and `stderr` is None.
-    The gate, `block` and a pipe to `stdin` are closed by who lives with it, the rest by `close`.
+    It says on `info` what it has made, and its first program waits at the `gate`. On a terminal
+    `stdin` and `stdout` are one and the same, and `stderr` is None.
+    The gate and a pipe to `stdin` are closed by who lives with it, the rest by `close`.
     """
 
     def __init__(self, bwrap: str, spec: BoxSpec) -> None:
@@ -58,7 +58,6 @@ class Spawned:
             given = [*_sources(spec, theirs)]
             numbers = Descriptors(
                 info=_INFO,
-                block=_BLOCK,
                 seccomp=_SECCOMP,
                 start=_START,
                 workspace=_WORKSPACE,
@@ -68,8 +67,7 @@ class Spawned:
             listed = b"".join(os.fsencode(argument) + b"\0" for argument in arguments)
             self.gate, gate = self._socketpair(theirs)
             self.info, info = self._pipe(theirs)
-            block, self.block = self._pipe(theirs, ours_writes=True)
-            given += [(gate, _GATE), (info, _INFO), (block, _BLOCK)]
+            given += [(gate, _GATE), (info, _INFO)]
             for number, name, content in (
                 (_ARGUMENTS, "arguments", listed),
                 (_SECCOMP, "seccomp", filter_program(os.uname().machine)),
