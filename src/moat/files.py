@@ -140,10 +140,11 @@ def _changed(path: Path, how: str) -> MoatError:
     )
 
 
-def write_atomic(path: Path, content: bytes, *, mode: int) -> None:
+def write_atomic(path: Path, content: bytes, *, mode: int, lasting: bool = True) -> None:
     """Replace a file by one with this content and mode, all of it or nothing, kept across a crash.
 
-    The directory must be ours. Raises OSError as the system does, with the old file as it was.
+    One that is not `lasting` may be the older one again after a power cut, in one piece. The
+    directory must be ours. Raises OSError as the system does, with the old file as it was.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -157,6 +158,8 @@ def write_atomic(path: Path, content: bytes, *, mode: int) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    if not lasting:
+        return
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(directory)

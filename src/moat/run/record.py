@@ -235,9 +235,10 @@ class RunDirectory:
             os.close(descriptor)
 
     def write(self, record: RunRecord) -> None:
-        """Write the record down."""
+        """Write the record down; how a live run stood is of no use after a power cut."""
         document = {"format": FORMAT, **record._asdict()}
-        write_atomic(self.record_file, json.dumps(document, indent=2).encode() + b"\n", mode=0o600)
+        data = json.dumps(document, indent=2).encode() + b"\n"
+        write_atomic(self.record_file, data, mode=0o600, lasting=record.state not in LIVE)
 
     def read(self) -> RunRecord | None:
         """The record, as `lost` if its supervisor is gone; None where none can be read."""
