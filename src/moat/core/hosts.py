@@ -24,7 +24,7 @@ _NUMERIC = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)")
 _NAT64 = "64:ff9b::/96"  # RFC 6052
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 # RFC 5892 and RFC 3490 read these differently: one spelling, two names.
-_TWO_NAMES = re.compile("[ßẞς\u200c\u200d]")
+_TWO_NAMES = frozenset("ßẞς\u200c\u200d")
 
 
 def canonical_host(text: str) -> str:
@@ -52,7 +52,7 @@ def canonical_host(text: str) -> str:
 
 
 def _to_ascii(text: str) -> str:
-    if _TWO_NAMES.search(text):
+    if not _TWO_NAMES.isdisjoint(text):
         raise ValueError(f"{text!r} could mean two names; write the one with xn-- that is meant")
     try:
         return text.encode("idna").decode("ascii")

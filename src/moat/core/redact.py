@@ -6,16 +6,17 @@ import re
 from collections.abc import Iterable
 
 # C0, DEL, C1, the characters that reorder or hide text on a screen, spaces that are none, and lone
-# surrogates, which no terminal or file can be given.
-_CONTROL = re.compile(
+# surrogates, which no terminal or file can be given. Compiled when it is first needed: most starts
+# show nothing of the kind.
+_CONTROL = (
     r"[\x00-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2000-\u200f"
     r"\u2028-\u202f\u205f-\u206f\u2800\u3000"
     r"\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
     r"\U00016fe4\U0001d159\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-_QUERY_VALUE = re.compile(r"=[^&#]*")
-_USERINFO = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/?#]*@", re.IGNORECASE)
-_PERCENT = re.compile(r"%[0-9A-F]{2}")
+_QUERY_VALUE = r"=[^&#]*"
+_USERINFO = r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/?#]*@"
+_PERCENT = r"%[0-9A-F]{2}"
 
 MASK = "***"
 
@@ -24,7 +25,7 @@ def printable(text: str, *, limit: int = 2000) -> str:
     """The text with every control character escaped, cut at `limit` characters."""
     if len(text) <= limit and text.isascii() and text.isprintable():
         return text
-    shown = _CONTROL.sub(_escape, text)
+    shown = re.sub(_CONTROL, _escape, text)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
@@ -33,13 +34,17 @@ def _escape(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{{{code:x}}}"
 
 
+def _lower(match: re.Match[str]) -> str:
+    return match[0].lower()
+
+
 def url(text: str) -> str:
     """A URL or path without user information and without the values of query and fragment."""
-    address = _USERINFO.sub(r"\1", text) if "@" in text else text
+    address = re.sub(_USERINFO, r"\1", text) if "@" in text else text
     if "?" not in address and "#" not in address:
         return printable(address)
     cut = min((address.find(mark) for mark in "?#" if mark in address), default=len(address))
-    return printable(address[:cut] + _QUERY_VALUE.sub("=" + MASK, address[cut:]))
+    return printable(address[:cut] + re.sub(_QUERY_VALUE, "=" + MASK, address[cut:]))
 
 
 class Values:
@@ -51,7 +56,7 @@ class Values:
         forms = set()
         for secret in secrets:
             quoted = quote(secret, safe="", errors="replace")
-            forms |= {secret, quoted, _PERCENT.sub(lambda match: match[0].lower(), quoted)}
+            forms |= {secret, quoted, re.sub(_PERCENT, _lower, quoted)}
         # The longest first: one secret may be the beginning of another.
         self._forms = sorted(forms - {""}, key=len, reverse=True)
 

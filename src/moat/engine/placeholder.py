@@ -7,8 +7,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from moat.engine.escapes import BROKEN
-
 MARK = "moat-proxy-injected"
 """What placeholders have in common, and no secret has."""
 
@@ -88,8 +86,11 @@ def _other_views(data: bytes) -> list[bytes]:
         from urllib.parse import unquote_to_bytes  # here, since every start pays for an import
 
         views.append(unquote_to_bytes(data))
-    if 0x0A in data and BROKEN.search(data):
-        views.append(data.translate(None, b"\r\n"))
+    if 0x0A in data:
+        from moat.engine.escapes import BROKEN  # as above
+
+        if BROKEN.search(data):
+            views.append(data.translate(None, b"\r\n"))
     return views
 
 
