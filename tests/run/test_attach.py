@@ -224,6 +224,25 @@ def test_every_key_reaches_the_run(start: Start, terminal: tuple[int, int]) -> N
     assert before == termios.tcgetattr(slave)
 
 
+def test_a_screen_that_is_drawn_anew_begins_without_the_run(
+    start: Start, terminal: tuple[int, int]
+) -> None:
+    """Or what it puts aside would be put aside once more each time somebody fell behind."""
+    master, slave = terminal
+    before = termios.tcgetattr(slave)
+    played = start(terminal=True, stdin=slave, stdout=slave, stderr=slave)
+    wait_until(lambda: termios.tcgetattr(slave) != before)
+    played.say(out(b"\x1b[>1u"))
+    assert b"\x1b[>1u" == os.read(master, 100)
+    for _ in range(3):
+        played.say(control.message(control.SKIPPED, bytes=7), out(b"\x1b[>1uhere"))
+        shown = b""
+        while not shown.endswith(b"here"):
+            shown += os.read(master, 1000)
+        assert shown.index(b"\x1b[<1u") < shown.index(b"\x1b[>1u")
+        assert shown.endswith(b"\x1b[>1uhere")
+
+
 def test_a_new_size_is_passed_on(start: Start, terminal: tuple[int, int]) -> None:
     """Rows and columns, when the window says that it has changed."""
     _, slave = terminal

@@ -172,6 +172,8 @@ class _Client:
             elif kind == control.DETACHED:
                 return Ended(0, None, str(json.loads(payload)["why"]))
             elif kind == control.SKIPPED:
+                # What is drawn anew begins from what was there before the run.
+                self._printer.put_back()
                 self._note(f"{json.loads(payload)['bytes']} bytes went by unseen; see: moat logs")
             elif kind == control.EXIT:
                 return self._ended(json.loads(payload))

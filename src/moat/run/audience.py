@@ -144,10 +144,9 @@ class Audience:
     async def _catch_up(self, seat: Seat) -> None:
         await seat.client.drain()
         missed, seat.missed = seat.missed, 0
+        seat.tell(control.message(control.SKIPPED, bytes=missed))
         if self._screen is not None:
             self.show_screen(seat)
-        else:
-            seat.tell(control.message(control.SKIPPED, bytes=missed))
 
 
 async def _drained(seat: Seat, patience: float | None) -> bool:

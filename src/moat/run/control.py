@@ -26,7 +26,7 @@ STDIN_TAKEN = b"a"  # {"bytes"}: room for as many more
 QUESTION = b"q"  # {"id", "run", "name", …}: no output comes until it is answered or withdrawn
 WITHDRAWN = b"u"  # {"id"}: that question is not asked any more
 STARTED = b"s"  # {"run"}: the command has been let go
-SKIPPED = b"m"  # {"bytes"}: of output, which a slow client was not sent
+SKIPPED = b"m"  # {"bytes"}: of output, which a slow client was not sent; its screen is drawn anew
 DETACHED = b"d"  # {"why"}: nothing more comes; the run goes on
 # client to supervisor
 STDIN = b"i"

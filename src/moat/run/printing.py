@@ -89,6 +89,7 @@ class Printer:
             for descriptor in terminals.values():
                 with contextlib.suppress(OSError):  # it has hung up
                     os.write(descriptor, undo)
+            self.overlay.feed(undo)
 
     def _wait_writable(self, descriptor: int) -> bool:
         """Wait for room; once asked to end, a reader who takes nothing for a while is gone."""
