@@ -753,7 +753,10 @@ def test_a_supervisor_that_is_killed_takes_the_box_along(
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     os.kill(int(children[0]), signal.SIGKILL)
     _, err = process.communicate(timeout=30)
-    assert (1, "moat: the run's supervisor died\nhint: run: moat doctor\n") == (
+    assert (
+        1,
+        "moat: the run's supervisor died, and the run with it\nhint: what there is: moat list -a\n",
+    ) == (
         process.returncode,
         err,
     )

@@ -223,7 +223,8 @@ def test_a_run_is_found_by_as_much_as_is_needed(runs: Path) -> None:
     assert "dc1eh6tndp" == find_run(runs, None).run
     for given in ("dc1eh6tndp", "dc1eh", "dc2"):
         assert find_run(runs, given).run.startswith(given)
-    with pytest.raises(UsageError, match="begins the ids of 2 runs: dc1eh6tndp, dc1eg2mct3"):
+    listed = r"begins the ids of 2 runs: dc1eh6tndp \(codex, \w+\), dc1eg2mct3 \(codex, \w+\)"
+    with pytest.raises(UsageError, match=listed):
         find_run(runs, "dc1")
 
 

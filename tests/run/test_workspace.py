@@ -174,6 +174,15 @@ def test_moats_own_program_is_no_workspace(
         resolve_workspace(given, guarded=Guarded(tuple(homes), world / "homes/me/.moat", (own,)))
 
 
+def test_where_this_program_imports_from_is_no_workspace(world: Path) -> None:
+    """A script of the project would import what a run has written."""
+    scripts = world / "homes/me/src/project/scripts"
+    scripts.mkdir(parents=True)
+    guarded = Guarded((world / "home",), world / "homes/me/.moat", (), (scripts,))
+    with pytest.raises(UsageError, match=r"imports modules from .*/scripts.*start Python with -P"):
+        resolve_workspace(".", guarded=guarded)
+
+
 def test_a_folder_beside_moats_own_program_is_good(world: Path) -> None:
     """As in a tool's own repository, below a folder of its own."""
     own = world / "homes/me/src/moat"

@@ -123,7 +123,7 @@ class Run:
         with contextlib.suppress(ConnectionError):
             if data := await self._reader.read(1 << 16):
                 return data
-        error = MoatError("the run's supervisor died", hint="run: moat doctor")
+        error = MoatError("the run's supervisor died, and the run with it")
         self._end(Ended(1, error))
         raise error
 

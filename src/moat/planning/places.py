@@ -12,16 +12,20 @@ from moat.run.workspace import Guarded
 
 def guarded_places(moat_home: Path) -> Guarded:
     """The places of this person and this program."""
-    return Guarded(tuple(_user_homes()), moat_home, tuple(_own_code()))
+    return Guarded(tuple(_user_homes()), moat_home, tuple(_own_code()), _imported_from())
 
 
 def _own_code() -> list[Path]:
-    """Everything that is loaded when Moat starts: its program, its Python, its libraries."""
+    """What is loaded when Moat starts: its program, and its Python."""
     import moat
 
     assert moat.__file__ is not None
-    places = [moat.__file__, sys.executable, sys.prefix, sys.base_prefix, *sys.path]
-    return [Path(place) for place in (places[0] and Path(places[0]).parent, *places[1:]) if place]
+    return [Path(moat.__file__).parent, *map(Path, (sys.executable, sys.prefix, sys.base_prefix))]
+
+
+def _imported_from() -> tuple[Path, ...]:
+    """Where this program finds what it imports; the directory of its script, too, if it has one."""
+    return tuple(Path(place) for place in sys.path if place)
 
 
 def _user_homes() -> list[Path]:

@@ -36,7 +36,11 @@ _SEEN = 0.1
 _LEAVES = (b"\x03", b"q")
 
 
-_DIED = Ended(1, MoatError("the run's supervisor died", hint="run: moat doctor"))
+_DIED = Ended(
+    1,
+    MoatError("the run's supervisor died, and the run with it", hint="what there is: moat list -a"),
+    died=True,
+)
 
 
 def attach(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from moat.core.ids import is_run_id, is_run_id_prefix
 from moat.errors import UsageError
 from moat.run.record import LIVE, SIGN, RunDirectory, RunRecord
 
-_CANDIDATES = 8  # shown where an id is not enough
+# Shown where an id is not enough, and letters of what each is called.
+_CANDIDATES, _NAME = 8, 24
 
 
 def live_signs(runs: Path) -> list[str]:
@@ -50,7 +52,7 @@ def find_run(runs: Path, given: str | None) -> RunRecord:
     if len(matching) > 1:
         raise UsageError(
             f"{given!r} begins the ids of {len(matching)} runs: "
-            + _some([record.run for record in matching]),
+            + _some([f"{record.run} ({_called(record)})" for record in matching]),
             hint="type more of the id, as in: moat list",
         )
     return matching[0]
@@ -68,8 +70,15 @@ def _named(records: Sequence[RunRecord], given: str) -> RunRecord | None:
     return next(iter(live or named), None)
 
 
+def _called(record: RunRecord) -> str:
+    """What a person may know a run by."""
+    name = record.name or record.agent or shlex.join(record.command)
+    return f"{name if len(name) <= _NAME else name[: _NAME - 1] + '…'}, {record.state}"
+
+
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_CANDIDATES]) + (", …" if len(names) > _CANDIDATES else "")
+    more = len(names) - _CANDIDATES
+    return ", ".join(names[:_CANDIDATES]) + (f" and {more} more" if more > 0 else "")
 
 
 def get_live_run(runs: Path, given: str | None, *, option: str = "") -> RunRecord:

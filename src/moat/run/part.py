@@ -8,11 +8,13 @@ from moat.errors import MoatError
 
 
 class Ended(NamedTuple):
-    """How a run ended, as its supervisor told it; or `left`, why it goes on without us."""
+    """How a run ended, as its supervisor told it, unless that `died`; or `left`, why it goes on
+    without us."""
 
     code: int
     error: MoatError | None
     left: str | None = None
+    died: bool = False
 
 
 class Part(NamedTuple):

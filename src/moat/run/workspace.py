@@ -58,19 +58,20 @@ _REMOVABLE = Path("/run/media")  # where desktops mount what is plugged in
 class Guarded(NamedTuple):
     """What no box may see: the person's homes as a whole, Moat's directory, Moat's own program.
 
-    `own_code` is where that program lies, and the Python that runs it: who can write there is
-    Moat, the next time it is started or sooner.
+    `own_code` is where that program lies, and the Python that runs it, `imported_from` where it
+    finds its libraries: who can write there is Moat, the next time it is started or sooner.
     """
 
     user_homes: tuple[Path, ...]
     moat_home: Path
     own_code: tuple[Path, ...] = ()
+    imported_from: tuple[Path, ...] = ()
 
 
 def why_too_much(path: Path, guarded: Guarded) -> str | None:
     """Why a real path cannot be given to a box; None if it can."""
     return _too_much(path, guarded.user_homes, guarded.moat_home.resolve()) or _our_code(
-        path, guarded.own_code
+        path, guarded
     )
 
 
@@ -101,10 +102,15 @@ def resolve_workspace(given: str, *, guarded: Guarded) -> Path:
     return path
 
 
-def _our_code(path: Path, own_code: Iterable[Path]) -> str | None:
-    for code in (given.resolve() for given in own_code):
+def _our_code(path: Path, guarded: Guarded) -> str | None:
+    for code in (given.resolve() for given in (*guarded.own_code, *guarded.imported_from)):
         if path == code or path in code.parents:
-            return f"Moat's own program is inside it ({code}); install Moat outside of projects"
+            if code in map(Path.resolve, guarded.own_code):
+                return f"Moat's own program is inside it ({code}); install Moat outside of projects"
+            return (
+                f"this program imports modules from {code}, so a run could change what it does; "
+                "start Python with -P, or keep the program outside of the project"
+            )
         if code in path.parents and code.name in {"dist-packages", "moat", "site-packages"}:
             return f"it is among Moat's own program ({code})"
     return None

@@ -49,6 +49,11 @@ def main(arguments: list[str]) -> int:
             f"run {record.run} has a terminal, and you are not at one",
             hint=f"only look: moat attach --watch {record.run}",
         )
+    if terminal and not record.terminal:
+        say(
+            f"watching run {record.run}, which has no terminal: ctrl-c leaves it; what it has "
+            f"printed: moat logs {record.run}"
+        )
     directory = RunDirectory(context.home.runs, record.run)
     with join(directory.root, {"do": "attach", "watch": args.watch}) as joined:
         drives = joined.said.get("drives") is True

@@ -36,7 +36,8 @@ def main(arguments: list[str]) -> int:
     home = find_home()
     runs = home.runs
     if not args.dry_run:
-        close_lost(home)
+        for lost in close_lost(home):
+            say(f"run {lost.run} is lost: its supervisor died; what it left has been cleared up")
         clear_up(home)
     count = freed = 0
     for record in list_runs(runs):

@@ -74,11 +74,11 @@ def main(arguments: list[str]) -> int:
         # It hung up on the command, which nobody else can take up.
         say(f"the command was ended: {ended.left}; run {record.run} goes on")
         return ended.code or _HUNG_UP
-    if ended.error is not None:
+    if ended.error is not None and not ended.died:
         show_error(ended.error)
-    elif ended.code == _KILLED:
+    elif ended.died or ended.code == _KILLED:
         _tell_end(RunDirectory(context.home.runs, record.run))
-    return ended.code
+    return _KILLED if ended.died else ended.code
 
 
 def _tell_end(directory: RunDirectory) -> None:

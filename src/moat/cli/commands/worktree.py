@@ -70,7 +70,8 @@ def main(arguments: list[str]) -> int:
         assert looking is not None
         cleaned.take(looking, tree, force=args.force, dry_run=args.dry_run)
     _show(cleaned, force=args.force, dry_run=args.dry_run, as_json=args.json)
-    return cleaned.code
+    # Who names one wants it gone.
+    return cleaned.code or int(bool(args.branch and cleaned.kept))
 
 
 @dataclass(frozen=True)
