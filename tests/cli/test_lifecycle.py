@@ -486,6 +486,37 @@ def test_a_further_command_ends_with_the_run(
     assert (137, f"run {run} has ended: {how}\n") == (client.returncode, err)
 
 
+def test_a_further_command_whose_supervisor_dies_is_told(root_moat: Cli) -> None:
+    """It is gone with the run, which is lost; and who clears up says so."""
+    run = sleeping(root_moat)
+    (supervisor,) = supervisors_of(root_moat)
+    with root_moat.started("exec", "--", "sh", "-c", "touch here; sleep 302") as client:
+        wait_until((root_moat.workspace / "here").exists, what="it has started")
+        os.kill(supervisor, signal.SIGKILL)
+        _, err = client.communicate(timeout=30)
+    lost = f"run {run} has ended: lost: its supervisor died, and the box with it\n"
+    assert (137, lost) == (client.returncode, err)
+    cleaned = said(root_moat, "clean")[1]
+    assert cleaned.startswith(f"run {run} is lost: its supervisor died; what it left has been")
+
+
+def test_who_watches_a_run_without_a_terminal_is_told_how_to_leave(root_moat: Cli) -> None:
+    """The keys that leave others are none here."""
+    run = start_in_background(root_moat, "sh", "-c", "sleep 1; while :; do sleep 0.1; done")
+    with (
+        Terminal() as terminal,
+        terminal.running(root_moat, *root_moat.command("attach", run)) as client,
+    ):
+        told = f"watching run {run}, which has no terminal: ctrl-c leaves it".encode()
+        terminal.wait_for(told)
+        wait_until(
+            lambda: (root_moat.json("status", run)["live"] or {}).get("watchers") == 1,
+            what="it is watched",
+        )
+        terminal.type(b"\x03")
+        assert 0 == terminal.wait(client)
+
+
 def test_a_further_command_at_a_terminal_is_left(root_moat: Cli) -> None:
     """It cannot go on with nobody to take it up: it ends, which is told, and the run goes on."""
     token = uuid.uuid4().hex
