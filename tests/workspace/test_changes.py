@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from moat.workspace import changes, walk
-from moat.workspace.changes import Before, Changes, begin, changes_since, together
+from moat.workspace import before as before_module
+from moat.workspace import walk
+from moat.workspace.before import Before, begin
+from moat.workspace.changes import Changes, changes_since, together
+
+# Nothing is closed to root; the attacks on the same are tried as somebody else as well.
+needs_rights = pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to root")
 
 
 @pytest.fixture
@@ -260,12 +269,12 @@ def test_a_directory_that_is_renamed_before_it_is_listed(
     all is looked at."""
     put(root, "v/a/tasks.json", "v/a/plain", "w/plain")
     time.sleep(0.02)
-    monkeypatch.setattr(changes, "_AT_ONCE", -1)
+    monkeypatch.setattr(before_module, "_AT_ONCE", -1)
     before = begin(root)
     (root / "v/a").rename(root / "v/.vscode")
     if all_of_it:
         before.complete()
-    assert all_of_it == before.listed
+    assert all_of_it == (not before.unlisted)
     found = changes_since(before)
     assert ["v/.vscode/tasks.json"] == [one.path for one in found.executed]
     assert ((), ()) == (found.added, found.changed)
@@ -318,3 +327,145 @@ def test_a_repositorys_own_directory(root: Path) -> None:
     assert found.added == ("new", *(str(store / path) for path in paths))
     assert {str(store / path) for path in paths} == {one.path for one in found.executed}
     assert found.complete
+
+
+def swap(one: Path, other: Path) -> None:
+    """Exchange two directories."""
+    away = one.with_name("away")
+    one.rename(away)
+    other.rename(one)
+    away.rename(other)
+
+
+def listed_late(root: Path, monkeypatch: pytest.MonkeyPatch, **more: Any) -> Before:
+    """What was taken down before the run could do anything is what is right in the root."""
+    monkeypatch.setattr(before_module, "_AT_ONCE", -1)
+    return begin(root, **more)
+
+
+@pytest.mark.parametrize("at", ["pkg/.husky", "pkg/.husky/_", "pkg"])
+def test_a_directory_above_that_is_exchanged_while_it_is_listed(
+    root: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    """At whatever moment: what is below it is as old as before."""
+    put(root, "pkg/.husky/_/pre-commit", "stash/_/pre-commit", "other/.husky/_/pre-commit")
+    place = root / at
+    (root / "other/.husky/_/pre-commit").write_text("evil")
+    (root / "stash/_/pre-commit").write_text("evil")
+    time.sleep(0.02)
+    before = listed_late(root, monkeypatch)
+    evil = {"pkg": "other", "pkg/.husky": "stash", "pkg/.husky/_": "stash/_"}[at]
+    scandir = os.scandir
+
+    def racing(path: Any) -> Any:
+        if Path(path) == place:
+            monkeypatch.setattr(os, "scandir", scandir)
+            swap(place, root / evil)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", racing)
+    before.complete()
+    assert "evil" == (root / "pkg/.husky/_/pre-commit").read_text()
+    assert "pkg/.husky/_/pre-commit" in told(before)
+
+
+def test_work_while_it_is_listed_moves_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that come and go in a directory do not make what is beside them another."""
+    put(root, "p/q/.vscode/settings.json", "p/q/.git/config", "p/q/.git/HEAD", "p/q/one")
+    time.sleep(0.02)
+    before = listed_late(root, monkeypatch)
+    for name in (".git/index.lock", "p/q/.git/index.lock", "p/q/.vscode/x", "new"):
+        (root / name).write_text("")
+        (root / name).unlink()
+    before.complete()
+    assert Changes() == changes_since(before)
+
+
+def test_what_no_run_can_move_was_not_moved(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where something changes beside it, and above."""
+    put(root, "p/q/.git/config", "p/q/.git/HEAD")
+    time.sleep(0.02)
+    held = {at: (root / at).stat().st_ino for at in ("p", "p/q", "p/q/.git")}
+    before = listed_late(root, monkeypatch, held=held)
+    for name in ("p/q/new", "p/q/.git/index.lock"):
+        (root / name).write_text("")
+        (root / name).unlink()
+    before.complete()
+    assert Changes() == changes_since(before)
+
+
+@needs_rights
+def test_what_is_moved_beside_a_closed_directory(root: Path) -> None:
+    """Of that nobody knows, of the rest they do."""
+    put(root, "closed/x", "d/x.py", "d/.envrc")
+    (root / "closed").chmod(0)
+    time.sleep(0.02)
+    before = watched(root)
+    (root / "d").rename(root / "e")
+    found = changes_since(before)
+    assert (("closed",), False) == (found.closed, found.complete)
+    assert (("e/.envrc", "e/x.py"), ("d/.envrc", "d/x.py")) == (found.added, found.removed)
+    assert ["e/.envrc"] == [one.path for one in found.executed]
+
+
+def test_what_was_not_all_taken_down(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is new elsewhere is told as such, and what was there all the time is not."""
+    put(root, "z/a", "z/b", "z/c", "z/.envrc", "z/d/.vscode/tasks.json")
+    time.sleep(0.02)
+    with monkeypatch.context() as few:
+        few.setattr(walk, "MOST_ENTRIES", 9)
+        before = watched(root)
+    assert {"z"} <= before.unlisted
+    put(root, "a/new")
+    found = changes_since(before)
+    assert (("a/new",), (), (), ()) == found[:4]
+    assert not found.complete
+
+
+def test_a_socket_without_rights_is_a_change(root: Path) -> None:
+    """Unless it is known to be Moat's own."""
+    put(root, "a/.gitattributes")
+    time.sleep(0.02)
+    before = begin(root, ignored=lambda _: {"ours"})
+    before.complete()
+    for name in ("a/.gitattributes", "ours", "new"):
+        (root / name).unlink(missing_ok=True)
+        os.mknod(root / name, stat.S_IFSOCK)
+    found = changes_since(before)
+    assert {"a/.gitattributes", "new"} == {*found.added, *found.changed}
+    assert ["a/.gitattributes"] == [one.path for one in found.executed]
+
+
+def test_a_directory_that_is_too_deep_for_a_path(root: Path) -> None:
+    """It can be entered step by step, and cannot be looked at; so it is named."""
+    name = "d" * 200
+    at = os.open(root, os.O_RDONLY)
+    for _ in range(22):
+        os.mkdir(name, dir_fd=at)
+        below = os.open(name, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(os.open(".envrc", os.O_CREAT | os.O_WRONLY, dir_fd=at))
+    os.close(at)
+    found = changes_since(watched(root))
+    assert not found.complete
+    (deep,) = found.closed
+    assert {name} == set(deep.split("/"))
+    assert walk.is_too_deep(root / deep)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+def test_a_file_that_is_a_mount_of_its_own(root: Path, tmp_path: Path) -> None:
+    """It has another inode than its directory says."""
+    (tmp_path / "elsewhere").write_text("x")
+    time.sleep(0.02)
+    script = (
+        f"mount --bind {tmp_path}/elsewhere {root}/one; exec {sys.executable} -c '"
+        "import sys; from pathlib import Path; from moat.workspace import before, changes;"
+        "before = before.begin(Path(sys.argv[1])); before.complete();"
+        f"print(changes.changes_since(before) == changes.Changes())' {root}"
+    )
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-ec", script], capture_output=True, text=True, check=False
+    )
+    assert (0, "True\n") == (done.returncode, done.stdout), done.stderr

@@ -13,7 +13,7 @@ from moat.errors import MoatError
 from moat.run.kept import workspace_key
 from moat.run.plan import Plan
 from moat.runtimes.interface import WORKSPACE, Guard
-from moat.workspace.changes import Ignored
+from moat.workspace.before import Held, Ignored
 from moat.workspace.guards import Guarding, guard_common, guard_workspace
 from moat.workspace.known import add_known, read_known
 from moat.workspace.standins import StandIns
@@ -22,11 +22,12 @@ from moat.workspace.tree import parents
 
 class Guarded(NamedTuple):
     """What is guarded: for `box_spec`; what was made for that below a root and is still there,
-    which is no change of the run's; and what is not guarded, or was not to the end, in words, for
-    the receipt."""
+    which is no change of the run's; what of a root the run cannot move; and what is not guarded, or
+    was not to the end, in words, for the receipt."""
 
     guards: tuple[Guard, ...]
     stand_ins: Ignored
+    held: Callable[[Path], Held]
     notes: Callable[[], tuple[str, ...]]
 
 
@@ -73,8 +74,13 @@ def guarded(plan: Plan, home: Home) -> Iterator[Guarded]:
         began = _identities(plan.workspace, guards)
         yield Guarded(
             guards,
-            lambda place: users[place].paths,
-            lambda: (*notes, *_lost(began, _identities(plan.workspace, guards))),
+            lambda place: users[place].all_paths,
+            lambda place: {
+                one.path: identity[1]
+                for one, identity in began.items()
+                if one.root == place and identity is not None
+            },
+            lambda: (*notes, *_lost(plan.workspace, began, _identities(plan.workspace, guards))),
         )
 
 
@@ -87,25 +93,35 @@ def _notes(found: Guarding, below: Path = Path()) -> Iterator[str]:
         yield "the workspace is large: not all further names of guarded files were found"
 
 
-def _identities(workspace: Path, guards: Iterable[Guard]) -> dict[str, tuple[int, int] | None]:
-    """Which files the guards are of, by their paths."""
-    found: dict[str, tuple[int, int] | None] = {}
+class _Place(NamedTuple):
+    root: Path
+    path: str
+
+
+_Identities = Mapping[_Place, tuple[int, int] | None]
+"""Which files there are, by device and inode."""
+
+
+def _identities(workspace: Path, guards: Iterable[Guard]) -> _Identities:
+    """Those that the guards are of."""
+    found: dict[_Place, tuple[int, int] | None] = {}
     for guard in guards:
-        below = guard.root == WORKSPACE
-        path = Path(workspace if below else guard.root, guard.path)
+        place = _Place(workspace if guard.root == WORKSPACE else Path(guard.root), guard.path)
         try:
-            status = path.lstat()
-            found[guard.path if below else str(path)] = (status.st_dev, status.st_ino)
+            status = Path(*place).lstat()
+            found[place] = (status.st_dev, status.st_ino)
         except OSError:
-            found[guard.path if below else str(path)] = None
+            found[place] = None
     return found
 
 
-def _lost(
-    began: Mapping[str, tuple[int, int] | None], now: Mapping[str, tuple[int, int] | None]
-) -> Iterator[str]:
+def _lost(workspace: Path, began: _Identities, now: _Identities) -> Iterator[str]:
     """The guards that went with what they were of: from outside of the box that can be."""
-    lost = {path for path, identity in began.items() if now[path] != identity}
+    lost = {
+        place.path if place.root == workspace else str(Path(*place))
+        for place, identity in began.items()
+        if now[place] != identity
+    }
     for path in sorted(path for path in lost if lost.isdisjoint(parents(path))):
         yield f"{path} was replaced or removed from outside of the box, and its guard went with it"
 

@@ -134,9 +134,7 @@ class Supervisor:
             mounts = stack.enter_context(staged(directory, plan, self._home))
             stack.enter_context(exported(plan))
             made = stack.enter_context(guarded(plan, self._home))
-            accounting = await stack.enter_async_context(
-                accounted(directory, plan, ignore=made.stand_ins, notes=made.notes)
-            )
+            accounting = await stack.enter_async_context(accounted(directory, plan, made))
             # Before the first thread: making the listener takes a fork that enters namespaces.
             spec = box_spec(directory, plan, mounts, umask=self._umask, guards=made.guards)
             self._executing = cache(partial(self._make_executing, spec.environment, grants))

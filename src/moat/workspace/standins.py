@@ -105,6 +105,18 @@ class StandIns:
             and (entry["type"] != stat.S_IFREG or _is_said(place, entry["size"]))
         )
 
+    @property
+    def all_paths(self) -> frozenset[str]:
+        """Likewise, with what runs in directories above and below have made in here."""
+        places = [self._root / path for path in self.paths]
+        for other in self._around():
+            places += [other._root / path for path in other.paths]
+        return frozenset(
+            str(place.relative_to(self._root))
+            for place in places
+            if place.is_relative_to(self._root)
+        )
+
     def remove_lost(self) -> None:
         """Take away what no run that lives has use for."""
         if self._runs.is_dir():

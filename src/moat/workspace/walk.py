@@ -6,7 +6,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator
-from collections.abc import Set as AbstractSet
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,69 +16,93 @@ from moat.workspace.tree import is_closed, mode_of
 MOST_ENTRIES = 200_000
 MOST_SECONDS = 10.0
 GITS = ".git/"  # stands before the paths of what is in a repository's own directory
-_STEPS = 512  # entries between two looks at the clock
+_AT_A_TIME = 512  # entries between two looks at the clock
+_LONGEST = 4096 - 256 - 1  # bytes of a path that any name may follow (PATH_MAX, NAME_MAX)
 # What says that one of git's own directories that is called as if nothing in it were obeyed is
 # something else, such as the repository of a submodule of that name.
 _OBEYED = ("HEAD", "commondir", "config", "hooks", "modules")
 
 
 class File(NamedTuple):
-    """One of them. `moved` says that a directory it is in has changed since, so that it may have
-    had another name until then."""
+    """A file or directory by its path below the root."""
 
     path: str
     entry: os.DirEntry[str]
-    moved: bool
+
+
+class Listing(NamedTuple):
+    """Some of what is in a directory, all of which has several: the files that are told of, and the
+    directories that are looked into."""
+
+    here: str
+    files: list[File]
+    directories: list[File]
 
 
 class Walk:
-    """The files below a root, `since` a time of the kernel's in nanoseconds; with `own`, the root
-    is a repository's own directory. No link is followed.
+    """What is below a root; with `own`, that is a repository's own directory. No link is followed.
 
-    `complete` is False once it had to stop, `closed` are the directories of ours that could not be
-    looked into, and `links` are those of the files that are links, and obeyed or in a repository's
-    own directory.
+    `closed` are the directories of ours that cannot be looked into, and `links` are those of the
+    files that are links, and obeyed or in a repository's own directory.
     """
 
-    def __init__(self, root: Path, ignore: AbstractSet[str], since: int, *, own: bool) -> None:
-        self.complete = True
+    def __init__(self, root: Path, *, own: bool) -> None:
         self.closed: list[str] = []
         self.links: list[str] = []
         self._root = root
-        self._ignore = ignore
-        self._since = since
         self._own = own
+        self._waiting = deque([""])
 
-    def __iter__(self) -> Iterator[File]:
+    @property
+    def unlisted(self) -> frozenset[str]:
+        """The directories of which not all has been listed, the root as "". What is in them, and
+        below, nobody knows."""
+        return frozenset((*self.closed, *self._waiting))
+
+    def __iter__(self) -> Iterator[Listing]:
+        """Directory by directory, the nearest first; it may end before all are listed."""
         until = time.monotonic() + MOST_SECONDS
-        waiting = deque([("", False)])
         seen = 0
-        while waiting:
-            here, moved = waiting.popleft()
-            prefix = here + "/" if here else ""
-            place = self._root / here
-            try:
-                status = place.lstat()
-                if is_closed(place, status):
-                    self.closed.append(here)
-                    continue
-                scanned = os.scandir(place)
-            except OSError:
-                continue  # gone, or another's
-            moved = bool(here) and (moved or status.st_ctime_ns >= self._since)
-            in_git = self._own or ".git" in here.split("/")
-            with scanned:
-                for entry in scanned:
-                    seen += 1
-                    if seen > MOST_ENTRIES or (seen % _STEPS == 0 and time.monotonic() > until):
-                        self.complete = False
-                        return
-                    path = prefix + entry.name
-                    if entry.is_dir(follow_symlinks=False):
-                        if not (in_git and self._is_kept(here, entry)):
-                            waiting.append((path, moved))
-                    elif path not in self._ignore and self._is_told(path, entry, in_git=in_git):
-                        yield File(path, entry, moved)
+        while self._waiting:
+            here = self._waiting[0]
+            for entries in self._scan(here):
+                seen += len(entries)
+                if seen > MOST_ENTRIES or time.monotonic() > until:
+                    return
+                listing = self._sort(here, entries)
+                self._waiting.extend(path for path, _ in listing.directories)
+                yield listing
+            self._waiting.popleft()
+
+    def _scan(self, here: str) -> Iterator[list[os.DirEntry[str]]]:
+        place = self._root / here
+        try:
+            if is_too_deep(place) or is_closed(place, place.lstat()):
+                self.closed.append(here)
+                return
+            with os.scandir(place) as scanned:
+                while entries := list(islice(scanned, _AT_A_TIME)):
+                    yield entries
+        except (FileNotFoundError, NotADirectoryError):
+            pass  # gone
+        except PermissionError:
+            if _is_ours(place):  # it was closed in this moment
+                self.closed.append(here)
+        except OSError:
+            self.closed.append(here)
+
+    def _sort(self, here: str, entries: list[os.DirEntry[str]]) -> Listing:
+        prefix = here + "/" if here else ""
+        in_git = self._own or ".git" in here.split("/")
+        listing = Listing(here, [], [])
+        for entry in entries:
+            path = prefix + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                if not (in_git and self._is_kept(here, entry)):
+                    listing.directories.append(File(path, entry))
+            elif self._is_told(path, entry, in_git=in_git):
+                listing.files.append(File(path, entry))
+        return listing
 
     def _is_kept(self, here: str, entry: os.DirEntry[str]) -> bool:
         """Whether git keeps in a directory of its own what nobody obeys."""
@@ -95,3 +119,15 @@ class Walk:
             self.links.append(path)  # whatever of a repository's own is behind it
             return True
         return obeyed or not in_git
+
+
+def is_too_deep(place: Path) -> bool:
+    """Whether the path of something in a directory may be longer than the kernel takes."""
+    return len(os.fsencode(place)) > _LONGEST
+
+
+def _is_ours(place: Path) -> bool:
+    try:
+        return place.lstat().st_uid == os.geteuid()
+    except OSError:
+        return False
