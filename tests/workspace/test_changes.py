@@ -18,6 +18,8 @@ from moat.workspace import walk
 from moat.workspace.before import Before, begin
 from moat.workspace.changes import Changes, changes_since, together
 
+OBJECT = "ab/" + "c" * 38
+
 # Nothing is closed to root; the attacks on the same are tried as somebody else as well.
 needs_rights = pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to root")
 
@@ -28,7 +30,7 @@ def root(tmp_path: Path) -> Path:
     root = tmp_path / "work"
     (root / "a/b").mkdir(parents=True)
     (root / ".git/hooks").mkdir(parents=True)
-    (root / ".git/objects").mkdir()
+    (root / ".git/objects/ab").mkdir(parents=True)
     for name in ("one", "a/two", "a/b/three", ".git/config", ".git/index"):
         (root / name).write_text(name)
     time.sleep(0.02)  # the clock of files has steps of some milliseconds
@@ -105,7 +107,7 @@ def test_a_clock_that_was_set_back(root: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_what_git_keeps_is_left_out_but_for_what_is_obeyed(root: Path) -> None:
     """Each with why."""
     before = watched(root)
-    for name in (".git/index", ".git/objects/x", ".git/config", ".git/hooks/pre-commit"):
+    for name in (".git/index", f".git/objects/{OBJECT}", ".git/config", ".git/hooks/pre-commit"):
         (root / name).write_text("")
     found = changes_since(before)
     assert (".git/hooks/pre-commit",) == found.added
@@ -230,12 +232,13 @@ def test_what_the_settings_of_a_new_repository_lead_to(root: Path) -> None:
     assert expected == told(before)
 
 
-@pytest.mark.parametrize("name", ["refs", "logs", "objects"])
-def test_a_submodule_that_is_called_as_what_git_keeps(root: Path, name: str) -> None:
+@pytest.mark.parametrize("kept", ["refs/x/config", "logs/x/config", f"objects/{OBJECT}"])
+def test_a_submodule_that_is_called_as_what_git_keeps(root: Path, kept: str) -> None:
     """Its hooks run as any."""
+    name = kept.partition("/")[0]
     put(root, f".git/modules/{name}/HEAD", ".git/modules/a/HEAD", ".git/HEAD")
     before = watched(root)
-    put(root, f".git/modules/{name}/hooks/post-commit", f".git/modules/a/{name}/x/config")
+    put(root, f".git/modules/{name}/hooks/post-commit", f".git/modules/a/{kept}")
     assert [f".git/modules/{name}/hooks/post-commit"] == told(before)
 
 
@@ -315,11 +318,11 @@ def test_what_is_ignored_is_that_at_the_end(root: Path) -> None:
 def test_a_repositorys_own_directory(root: Path) -> None:
     """What is obeyed in there, whatever it is called."""
     store = root / "store"
-    put(store, "HEAD", "objects/x", "refs/heads/main", "config")
+    put(store, "HEAD", f"objects/{OBJECT[:-1]}d", "refs/heads/main", "config")
     time.sleep(0.02)
     before = begin(store, own=True)
     before.complete()
-    put(store, "HEAD", "objects/y", "refs/heads/other", "index", "worktrees/w/commondir")
+    put(store, "HEAD", f"objects/{OBJECT}", "refs/heads/other", "index", "worktrees/w/commondir")
     put(store, "modules/sub/hooks/update", "info/attributes", "hooks/update.sample")
     (store / "modules/link").symlink_to("../objects")
     found = together(Changes(added=("new",)), [(store, changes_since(before))])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from moat.runtimes.interface import Guard
-from moat.workspace import guards, repositories
+from moat.workspace import guards, inside, repositories
 from moat.workspace.guards import Guarding, guard_workspace
 from moat.workspace.known import Known, add_known, read_known
 
@@ -203,7 +203,7 @@ def test_not_all_names_of_a_file(root: Path, monkeypatch: pytest.MonkeyPatch) ->
     """That is said."""
     os.link(root / ".git/config", root / "other")
     assert guarded(root).all_names
-    monkeypatch.setattr(guards, "MOST_NAMES", 0)
+    monkeypatch.setattr(inside, "MOST_NAMES", 0)
     assert not guarded(root).all_names
 
 

@@ -59,8 +59,8 @@ class Before:
                     self._standing.add(path, entry.stat(follow_symlinks=False).st_ino)
                 if time.monotonic() > until:
                     return
-            if time.monotonic() > until:
-                return
+            if time.monotonic() > until or listing.here in self._walk.kept:
+                return  # nothing waits for what git keeps, however little it is
 
     def complete(self) -> None:
         """Take down what there is. Takes a while, so in a thread; changes that are made meanwhile

@@ -63,7 +63,7 @@ def changes_since(before: Before) -> Changes:
         tuple(added),
         tuple(changed),
         tuple(sorted(path for path in unseen if is_known(path, unlisted))),
-        executed_of(before.root, every, walk.links, os.environ, within=within),
+        executed_of(before.root, every, walk.links, os.environ, within=within, signs=walk.signs),
         tuple(walk.closed),
         not unlisted and not before.unlisted,
     )

@@ -46,6 +46,13 @@ UNITS = (
         for name in ("mise.toml", ".mise.toml", "mise.local.toml", ".mise.local.toml")
     ),
     Unit(".mise", _MISE, ("conf.d", "config.local.toml", "config.toml", "tasks")),
+    *(
+        Unit(path, _MISE, new=False)
+        for path in (
+            *(".miserc.toml", ".rtx.toml", ".config/mise.toml", ".config/mise"),
+            *("mise/config.toml", "mise/config.local.toml", "mise/conf.d"),
+        )
+    ),
     Unit(".mcp.json", "agents and editors start what it names"),
     Unit(".devcontainer.json", "editors run its initializeCommand"),
     Unit(
@@ -90,6 +97,7 @@ _GIT = {
 # Branches may have any name: below these nothing is obeyed.
 GIT_KEEPS = frozenset({"logs", "objects", "refs"})
 
+_MISE_ITSELF = re.compile(r"\.?(mise|rtx)(\.[\w-]+)*\.toml|\.miserc(\.[\w-]+)*\.toml")
 _JS_TOOLS = re.compile(r"([\w-]+\.config|\.[\w-]+rc)\.[cm]?[jt]s")
 _LINTERS = re.compile(r"(eslint|prettier|stylelint)\.config|\.(eslint|prettier|stylelint)rc")
 _BY_ITSELF = {
@@ -137,6 +145,11 @@ _BUILD = {
 }  # fmt: skip
 _BELOW = {
     (".helix", ""): Why("Helix starts what it names when a file is opened"),
+    ("mise", "tasks"): Why("mise runs it", asked=True),
+    **{(name, ""): Why("mise runs it", asked=True) for name in ("mise-tasks", ".mise-tasks")},
+    **{("mise", name): Why(_MISE) for name in ("conf.d", "config.local.toml", "config.toml")},
+    (".config", "mise"): Why(_MISE),
+    (".config", "mise.toml"): Why(_MISE),
     (".github", "workflows"): Why("CI runs it", asked=True),
     (".cargo", "config.toml"): Why("cargo obeys it", asked=True),
     (".cargo", "config"): Why("cargo obeys it", asked=True),
@@ -169,6 +182,8 @@ def why_executed(path: str) -> Why | None:
 def _of_name(name: str) -> Why | None:
     if said := _BY_ITSELF.get(name):
         return Why(said)
+    if _MISE_ITSELF.fullmatch(name):
+        return Why(_MISE)
     if name.endswith(".code-workspace"):
         return Why("VS Code runs its tasks and the programs its settings name")
     if _JS_TOOLS.fullmatch(name):

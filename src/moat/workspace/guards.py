@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import stat
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from moat.runtimes.interface import WORKSPACE, Guard
-from moat.workspace.executed import BARE_NEEDS, NEVER_ALLOWED, UNITS
+from moat.workspace.executed import BARE_NEEDS, NEVER_ALLOWED, UNITS, why_executed
+from moat.workspace.inside import Inside
 from moat.workspace.known import NOTHING_KNOWN, Known
 from moat.workspace.repositories import (
     Missing,
@@ -21,8 +22,6 @@ from moat.workspace.repositories import (
     wants_of,
 )
 from moat.workspace.tree import Found, look_up, mode_of, parents, seen
-
-MOST_NAMES = 200_000  # that are looked at for those of guarded files
 
 
 class StandIn(NamedTuple):
@@ -98,23 +97,24 @@ def _decide(
     ends: dict[str, Missing | None] = {}
     open_to = []
     vital = {repository.directory for repository in found if not repository.is_outside}
-    for want in wants:
-        for path, kind in _resolved(place, want):
+    inside = Inside(place)
+    waiting = deque(wants)
+    while waiting:
+        for path, kind in _resolved(place, waiting.popleft()):
             if _is_free(path, free):
                 continue
             if path == "" or any(_is_below(one, path) for one in vital):
                 open_to.append(path or ".")
                 continue
+            if path not in ends:
+                waiting.extend(Want(link) for link in inside.links(path) if _is_obeyed(link))
             ends[path] = ends.get(path) or kind
-    all_names = True
-    if several := [path for path in ends if _has_other_names(place / path)]:
-        names, all_names = _other_names(place, several)
-        ends |= dict.fromkeys(names)
+    ends |= dict.fromkeys(inside.other_names())
     return Guarding(
         tuple(_in_order(ends, root)),
         tuple(_stand_ins(place, ends)),
         open_to=tuple(dict.fromkeys(open_to)),
-        all_names=all_names,
+        all_names=inside.complete,
     )
 
 
@@ -137,6 +137,13 @@ def _no_repository_itself(root: Path) -> Iterator[Want]:
         if mode is None or (stat.S_ISSOCK(mode) and not stat.S_IMODE(mode)):
             yield Want(name, "socket")
             return
+
+
+def _is_obeyed(link: str) -> bool:
+    """Whether a link that is guarded with the directory it is in is one that anything obeys: of
+    what editors and agents have, not all is."""
+    in_unit = any(_is_below(link, unit.path) for unit in UNITS)
+    return not in_unit or why_executed(link) is not None
 
 
 def _led_to(place: Path, repository: Repository, environ: Mapping[str, str]) -> Iterator[Want]:
@@ -195,62 +202,3 @@ def _stand_ins(place: Path, ends: Mapping[str, Missing | None]) -> Iterator[Stan
                 made.add(above)
                 yield StandIn(above, "directory")
         yield StandIn(path, kind)
-
-
-def _has_other_names(path: Path) -> bool:
-    """Whether a file, or one right in a directory, can be changed by another name."""
-    try:
-        status = path.lstat()
-        if stat.S_ISREG(status.st_mode):
-            return status.st_nlink > 1
-        if not stat.S_ISDIR(status.st_mode):
-            return False
-        with os.scandir(path) as entries:
-            return any(
-                entry.is_file(follow_symlinks=False)
-                and entry.stat(follow_symlinks=False).st_nlink > 1
-                for entry in entries
-            )
-    except OSError:
-        return False
-
-
-def _other_names(place: Path, paths: Iterable[str]) -> tuple[list[str], bool]:
-    """The other names of some files, and whether all of the workspace was looked through."""
-    wanted = {
-        (status.st_dev, status.st_ino)
-        for path in paths
-        for status in _files_at(place / path)
-        if status.st_nlink > 1
-    }
-    inodes = {inode for _, inode in wanted}
-    names: list[str] = []
-    seen = 0
-    for above, _, files in os.walk(place):
-        for name in files:
-            seen += 1
-            if seen > MOST_NAMES:
-                return names, False
-            status = _status(Path(above, name))
-            # Gone by now, perhaps: other runs work here.
-            if status and status.st_ino in inodes and (status.st_dev, status.st_ino) in wanted:
-                names.append(str(Path(above, name).relative_to(place)))
-    return names, True
-
-
-def _files_at(path: Path) -> Iterator[os.stat_result]:
-    """A file, or those right in a directory."""
-    try:
-        below = [*path.iterdir()] if path.is_dir() else [path]
-    except OSError:
-        below = []
-    for status in map(_status, below):
-        if status and stat.S_ISREG(status.st_mode):
-            yield status
-
-
-def _status(path: Path) -> os.stat_result | None:
-    try:
-        return path.lstat()
-    except OSError:
-        return None

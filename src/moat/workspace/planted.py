@@ -15,7 +15,13 @@ from typing import NamedTuple
 
 from moat.workspace.executed import Why, why_executed
 from moat.workspace.gitconfig import settings_of
-from moat.workspace.repositories import Repository, referred_to
+from moat.workspace.repositories import (
+    Repository,
+    is_head,
+    referred_to,
+    repositories_at,
+    wants_of,
+)
 from moat.workspace.tree import Closed, Found, look_up, mode_of, parents, text_of
 
 _SETTINGS = ("config", "config.worktree")
@@ -27,8 +33,10 @@ _HOOK = "git takes the directory it is in for a repository's, and runs it"
 _BEHIND = Why("git may find its settings and hooks behind it")
 _LINKED = "a link to it is obeyed"
 _LED = "settings of a repository lead git to it"
+_TAKEN = "git is led to it, and obeys what a repository has there"
 _MOST_SETTINGS = 64  # files that are read
 _MOST_LINKS = 4096  # that are followed
+_MOST_SIGNS = 4096  # of repositories that are asked where they lead
 
 
 class Executed(NamedTuple):
@@ -47,10 +55,12 @@ def executed_of(
     environ: Mapping[str, str],
     *,
     within: str = "",
+    signs: Iterable[str] = (),
 ) -> tuple[Executed, ...]:
     """Those of the changed files, what runs without being asked for first. `links` are all links
-    of the workspace that are obeyed or in a repository's own directory, changed or not. `within` is
-    what stands before paths to tell why they are obeyed: of a repository's own directory ".git/".
+    of the workspace that are obeyed or in a repository's own directory, and `signs` all paths that
+    are called `.git` or `HEAD`, changed or not. `within` is what stands before paths to tell why
+    they are obeyed: of a repository's own directory ".git/".
     """
     places = _Places(root)
     links = dict.fromkeys(links)
@@ -65,9 +75,14 @@ def executed_of(
     for path in [path for path in found if path.rpartition("/")[2] in _SETTINGS][:_MOST_SETTINGS]:
         for end in _led_by_settings(root, path, environ):
             led.setdefault(end, Executed(end, _LED))
+    if changed:
+        # What was there before comes first: a run can make any number of them.
+        ordered = sorted(signs, key=set(changed).__contains__)[:_MOST_SIGNS]
+        for end, said in _led_by_repositories(root, ordered, environ):
+            led.setdefault(end, Executed(end, said))
     for path in changed if led else ():
         for above in (path, *parents(path)):
-            if path not in found and above in led:
+            if path not in found and above in led and not _is_sample(path, above):
                 found[path] = led[above]._replace(path=path)
     return tuple(sorted(found.values(), key=lambda one: (one.asked, one.path)))
 
@@ -98,8 +113,15 @@ class _Places:
             modes = (mode_of(self._root / place / sign) for sign in _SIGNS)
             # A socket stands in for something that is not there.
             signs = [mode for mode in modes if mode is not None and not stat.S_ISSOCK(mode)]
-            self._known[place] = len(signs) > 1
+            self._known[place] = len(signs) > 1 or self._is_begun(place)
         return self._known[place]
+
+    def _is_begun(self, place: str) -> bool:
+        """Whether nothing but directories is missing, which are not told of when they appear."""
+        here = self._root / place
+        if all(mode_of(here / name) is None for name in ("config", "hooks")):
+            return False
+        return is_head(here / "HEAD")
 
 
 def _led_by_links(root: Path, links: Iterable[str], within: str) -> dict[str, Executed]:
@@ -110,6 +132,32 @@ def _led_by_links(root: Path, links: Iterable[str], within: str) -> dict[str, Ex
             if end:
                 led.setdefault(end, Executed(end, _LINKED, why.asked))
     return led
+
+
+def _led_by_repositories(
+    root: Path, signs: Iterable[str], environ: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    """Where git is led below the root by all repositories, and why it obeys what is there."""
+    found, wants = repositories_at(root, signs)
+    for repository in found:
+        with contextlib.suppress(Closed):
+            if not repository.is_outside:
+                wants += wants_of(root, repository)
+            for reference, path in referred_to(root, repository, environ):
+                end = _end_of(root, path)
+                yield from ((link, _LED) for link in end.links)
+                # Lines for a shell have words that only happen to name a directory.
+                is_directory = end.mode is not None and stat.S_ISDIR(end.mode)
+                if end.end and not (is_directory and reference.kind == "command"):
+                    yield end.end, _LED
+    for want in wants:
+        end = _end_of(root, want.path)
+        yield from ((path, _TAKEN) for path in (*end.links, end.end) if path)
+
+
+def _is_sample(path: str, above: str) -> bool:
+    """Whether a file in a directory of hooks is none that git runs."""
+    return path != above and path.endswith(".sample")
 
 
 def _led_by_settings(root: Path, path: str, environ: Mapping[str, str]) -> Iterator[str]:

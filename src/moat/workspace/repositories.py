@@ -5,9 +5,11 @@ Git itself is never asked: it would obey what it is asked about.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -15,7 +17,16 @@ from typing import Literal, NamedTuple
 from moat.workspace.executed import BARE_NEEDS
 from moat.workspace.gitconfig import Reference, references, settings_of
 from moat.workspace.known import NOTHING_KNOWN, Known
-from moat.workspace.tree import TooMuch, directories, look_up, mode_of, seen, text_of
+from moat.workspace.tree import (
+    Closed,
+    TooMuch,
+    directories,
+    look_up,
+    mode_of,
+    parents,
+    seen,
+    text_of,
+)
 
 # How much of a workspace is looked through for repositories, before a run starts: directories, as
 # files cost little. Where an earlier search came to its end, a run may have put there what keeps
@@ -26,6 +37,8 @@ MOST_SECONDS_FILLED = 3.0
 _MOST_FILES = 64  # of settings that include each other
 _MOST_DEPTH = 8  # of submodules in submodules, and of their names' slashes
 _OF_BARE = {*BARE_NEEDS, "config"}
+_HEAD = re.compile(r"ref:|[0-9a-f]{40}")
+_SHARING = {"HEAD", "commondir"}  # make one of what is in another directory
 
 Missing = Literal["socket", "file", "itself", "directory"]
 """What stands in for something that is not there: a socket, which git and editors do not see; for
@@ -79,7 +92,8 @@ def find_repositories(root: Path, known: Known = NOTHING_KNOWN) -> Search:
             places[here] = None
             found.update(dict.fromkeys(_behind(root, _join(here, ".git"), here, wants)))
         # A run can take one apart, and the next one put it together again.
-        if names >= set(BARE_NEEDS) or (here in known.bare and names & _OF_BARE):
+        is_one = names >= set(BARE_NEEDS) or names >= _SHARING
+        if is_one or (here in known.bare and names & _OF_BARE):
             places[here] = bare[here] = None
             found.update(dict.fromkeys(_own(root, here, None, wants)))
 
@@ -87,7 +101,7 @@ def find_repositories(root: Path, known: Known = NOTHING_KNOWN) -> Search:
         place = look_up(root, here)
         if not place.links and place.mode is not None and stat.S_ISDIR(place.mode):
             directory = seen(root / here)
-            signs = (".git", *_OF_BARE)
+            signs = (".git", "commondir", *_OF_BARE)
             look(here, {name for name in signs if mode_of(directory / name) is not None})
     seconds = MOST_SECONDS_FILLED if known.complete else MOST_SECONDS
     complete = True
@@ -102,6 +116,26 @@ def find_repositories(root: Path, known: Known = NOTHING_KNOWN) -> Search:
     return Search(list(found), wants, tuple(places), tuple(bare), complete)
 
 
+def repositories_at(root: Path, signs: Iterable[str]) -> tuple[list[Repository], list[Want]]:
+    """The repositories that files and directories called `.git` or `HEAD` are of, and what else git
+    is led to by them. What is closed is left out."""
+    found: dict[Repository, None] = {}
+    wants: list[Want] = []
+    for sign in signs:
+        here, _, name = sign.rpartition("/")
+        with contextlib.suppress(Closed):
+            if name == ".git":
+                found.update(dict.fromkeys(_behind(root, sign, here, wants)))
+            elif here.rpartition("/")[2] != ".git" and is_head(root / sign):
+                found.update(dict.fromkeys(_own(root, here, None, wants)))
+    return list(found), wants
+
+
+def is_head(path: Path) -> bool:
+    """Whether git would take it for what makes a directory a repository."""
+    return stat.S_ISLNK(mode_of(path) or 0) or _HEAD.match(text_of(path)) is not None
+
+
 def repositories_of(directory: Path) -> tuple[list[Repository], list[Want]]:
     """The repositories that are in a repository's own directory, itself ("") first, and what else
     in there is to be guarded. Raises Closed."""
@@ -113,7 +147,10 @@ def _behind(root: Path, path: str, work: str, wants: list[Want]) -> Iterator[Rep
     """The repositories that a `.git` leads to: its own, and its submodules'."""
     place = look_up(root, path)
     wants += (Want(link) for link in place.links)
-    if place.end is None or place.mode is None:
+    if place.end is None:
+        return
+    if place.mode is None:
+        wants += _to_come(root, place.end)
         return
     if stat.S_ISREG(place.mode):
         wants.append(Want(place.end))
@@ -127,12 +164,30 @@ def _behind(root: Path, path: str, work: str, wants: list[Want]) -> Iterator[Rep
             both = (own, common_directory(own))
             yield from (Repository(str(one), work) for one in dict.fromkeys(both))
             return
+    if place.end and place.mode is None:
+        wants += _to_come(root, place.end)
     if not place.end or place.mode is None or not stat.S_ISDIR(place.mode):
         return
     if mode_of(seen(root / place.end / "HEAD")) is None:
         wants.append(Want(place.end))  # none yet: nobody makes one of it
         return
     yield from _own(root, place.end, work, wants)
+
+
+def _to_come(root: Path, path: str) -> Iterator[Want]:
+    """What git is led to and is not there: nobody makes a repository of it. Where nothing can
+    appear before something else is gone, there is nothing to guard."""
+    above = ("", *parents(path))
+    names = path.split("/")
+    if (
+        ".." in names
+        or len(names) > _MOST_DEPTH * 2
+        or any(len(os.fsencode(n)) > 255 for n in names)
+    ):
+        return
+    modes = [mode for mode in (mode_of(root / one) for one in above) if mode is not None]
+    if all(map(stat.S_ISDIR, modes)):
+        yield Want(path, "socket")
 
 
 def common_directory(directory: Path) -> Path:
@@ -158,6 +213,8 @@ def _own(
     elif common.mode is not None and stat.S_ISDIR(common.mode):
         yield Repository(common.end, work)
         yield from _modules(root, common.end, wants, depth)
+    elif common.mode is None:
+        wants += _to_come(root, common.end)
 
 
 def _modules(root: Path, here: str, wants: list[Want], depth: int) -> Iterator[Repository]:

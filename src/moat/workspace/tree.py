@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from moat.errors import MoatError
 
-_MAX_LINKS = 16
+_MAX_LINKS = 40  # as many as the kernel follows
 _MAX_TEXT = 1 << 20  # bytes of a file of settings
 
 # Large, and full of what nobody enters: looked through last.

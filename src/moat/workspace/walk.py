@@ -10,17 +10,16 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from moat.workspace.executed import GIT_KEEPS, why_executed
-from moat.workspace.tree import is_closed, mode_of
+from moat.workspace.executed import why_executed
+from moat.workspace.kept import below_own, is_gits
+from moat.workspace.tree import is_closed
 
 MOST_ENTRIES = 200_000
 MOST_SECONDS = 10.0
 GITS = ".git/"  # stands before the paths of what is in a repository's own directory
+_SIGNS = frozenset({".git", "HEAD"})
 _AT_A_TIME = 512  # entries between two looks at the clock
 _LONGEST = 4096 - 256 - 1  # bytes of a path that any name may follow (PATH_MAX, NAME_MAX)
-# What says that one of git's own directories that is called as if nothing in it were obeyed is
-# something else, such as the repository of a submodule of that name.
-_OBEYED = ("HEAD", "commondir", "config", "hooks", "modules")
 
 
 class File(NamedTuple):
@@ -42,37 +41,50 @@ class Listing(NamedTuple):
 class Walk:
     """What is below a root; with `own`, that is a repository's own directory. No link is followed.
 
-    `closed` are the directories of ours that cannot be looked into, and `links` are those of the
-    files that are links, and obeyed or in a repository's own directory.
+    `closed` are the directories of ours that cannot be looked into, `links` are those of the files
+    that are links, and obeyed or in a repository's own directory, and `signs` the paths of all
+    that is called as if git found a repository there. `kept` are the directories where git keeps
+    what nobody obeys, which come last, each with its place below the repository's own.
     """
 
     def __init__(self, root: Path, *, own: bool) -> None:
         self.closed: list[str] = []
         self.links: list[str] = []
+        self.signs: list[str] = []
+        self.kept: dict[str, str] = {}
         self._root = root
         self._own = own
         self._waiting = deque([""])
+        self._last = deque[str]()
 
     @property
     def unlisted(self) -> frozenset[str]:
         """The directories of which not all has been listed, the root as "". What is in them, and
         below, nobody knows."""
-        return frozenset((*self.closed, *self._waiting))
+        return frozenset((*self.closed, *self._waiting, *self._last))
 
     def __iter__(self) -> Iterator[Listing]:
         """Directory by directory, the nearest first; it may end before all are listed."""
         until = time.monotonic() + MOST_SECONDS
         seen = 0
-        while self._waiting:
-            here = self._waiting[0]
-            for entries in self._scan(here):
+        while waiting := self._waiting or self._last:
+            here = waiting[0]
+            for scanned in self._scan(here):
+                self.signs += (
+                    f"{here}/{one.name}" if here else one.name
+                    for one in scanned
+                    if one.name in _SIGNS
+                )
+                # What git keeps is no part of the workspace, however much it is.
+                entries = [entry for entry in scanned if not is_gits(self.kept.get(here), entry)]
                 seen += len(entries)
                 if seen > MOST_ENTRIES or time.monotonic() > until:
                     return
                 listing = self._sort(here, entries)
-                self._waiting.extend(path for path, _ in listing.directories)
+                for path, _ in listing.directories:
+                    (self._last if path in self.kept else self._waiting).append(path)
                 yield listing
-            self._waiting.popleft()
+            waiting.popleft()
 
     def _scan(self, here: str) -> Iterator[list[os.DirEntry[str]]]:
         place = self._root / here
@@ -94,22 +106,18 @@ class Walk:
     def _sort(self, here: str, entries: list[os.DirEntry[str]]) -> Listing:
         prefix = here + "/" if here else ""
         in_git = self._own or ".git" in here.split("/")
+        kept = self.kept.get(here)
         listing = Listing(here, [], [])
         for entry in entries:
             path = prefix + entry.name
             if entry.is_dir(follow_symlinks=False):
-                if not (in_git and self._is_kept(here, entry)):
-                    listing.directories.append(File(path, entry))
+                below = below_own(self._root, here, entry.name, kept) if in_git else None
+                if below is not None:
+                    self.kept[path] = below
+                listing.directories.append(File(path, entry))
             elif self._is_told(path, entry, in_git=in_git):
                 listing.files.append(File(path, entry))
         return listing
-
-    def _is_kept(self, here: str, entry: os.DirEntry[str]) -> bool:
-        """Whether git keeps in a directory of its own what nobody obeys."""
-        if entry.name not in GIT_KEEPS:
-            return False
-        own = here.rpartition("/")[2] == ".git" or mode_of(self._root / here / "HEAD") is not None
-        return own and all(mode_of(Path(entry.path, name)) is None for name in _OBEYED)
 
     def _is_told(self, path: str, entry: os.DirEntry[str], *, in_git: bool) -> bool:
         is_link = entry.is_symlink()
@@ -118,7 +126,7 @@ class Walk:
         if is_link and (obeyed or in_git):
             self.links.append(path)  # whatever of a repository's own is behind it
             return True
-        return obeyed or not in_git
+        return obeyed or not in_git or path.rpartition("/")[0] in self.kept
 
 
 def is_too_deep(place: Path) -> bool:

@@ -1,0 +1,82 @@
+"""What git keeps in `objects`, `refs` and `logs` of a repository, where nothing of it is obeyed.
+
+Everything else that lies there is somebody's who hides it. These directories hold most of what a
+repository is made of, so they are told apart by names; a file is read only where a branch would
+have a name that git obeys elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+
+from moat.workspace.executed import GIT_KEEPS
+from moat.workspace.tree import mode_of, text_of
+
+_HASH = "[0-9a-f]{40}(?:[0-9a-f]{24})?"
+_FAN = re.compile(r"objects/[0-9a-f]{2}").fullmatch
+_OBJECT = re.compile(r"[0-9a-f]{38}(?:[0-9a-f]{24})?|tmp_obj_\w+").fullmatch
+_FILES = {
+    "objects": re.compile(r"tmp_obj_\w+|maintenance\.lock"),
+    "objects/pack": re.compile(
+        rf"pack-{_HASH}\.\w+|multi-pack-index(?:-{_HASH})?(?:\.\w+)?"
+        r"|tmp_\w+|\.tmp-\d+-pack[-.\w]*"
+    ),
+    "objects/pack/multi-pack-index.d": re.compile(r"multi-pack-index[-.\w]*|tmp_\w+"),
+    "objects/info": re.compile(
+        r"(?:alternates|http-alternates|packs|commit-graph)(?:\.lock)?|(?:tmp_)?packs_\w+"
+        r"|(?:tmp_)?commit-graph\w*"
+    ),
+    "objects/info/commit-graphs": re.compile(
+        rf"graph-{_HASH}\.graph|commit-graph-chain(?:\.lock)?|tmp_\w+"
+    ),
+}
+_DIRECTORIES = frozenset(
+    ("objects/info", "objects/pack", *(path for path in _FILES if path.count("/") > 1))
+)
+# Branches may have any name. What is obeyed of a repository that lies among them has one of these,
+# or is a hook.
+_OBEYED = frozenset(
+    {"HEAD", "commondir", "config", "config.worktree", "attributes", "git-rebase-todo"}
+)
+_REF = re.compile(rf"(?:{_HASH}\n?|ref: refs/\S+\n?)?").fullmatch
+_LOG = re.compile(rf"(?:{_HASH} {_HASH} [^\n]*\n)*").fullmatch
+
+STRANGE = ""
+"""What stands for the place of a directory that git does not make: all in it is told of."""
+
+
+def below_own(root: Path, here: str, name: str, kept: str | None) -> str | None:
+    """Where a directory is below a repository's own, if git keeps there what nobody obeys, or
+    STRANGE; None where names say what is obeyed. `kept` says so of the directory it is in."""
+    if kept is None:
+        own = here.rpartition("/")[2] == ".git" or mode_of(root / here / "HEAD") is not None
+        return name if name in GIT_KEEPS and own else None
+    if kept == STRANGE:
+        # It may be a repository, with directories of git's.
+        return below_own(root, here, name, None) or STRANGE
+    path = f"{kept}/{name}"
+    if kept.startswith("objects") and path not in _DIRECTORIES and not _FAN(path):
+        return STRANGE
+    return path
+
+
+def is_gits(kept: str | None, entry: os.DirEntry[str]) -> bool:
+    """Whether git keeps such a file in such a directory (None for any
+    other); never of a directory or a link."""
+    if not kept or not entry.is_file(follow_symlinks=False):
+        return False
+    name = entry.name
+    if kept.startswith("objects"):
+        known = _FILES.get(kept)
+        return (_OBJECT(name) if known is None else known.fullmatch(name)) is not None
+    return (name not in _OBEYED and "hooks" not in kept) or _is_ref(kept, entry.path)
+
+
+def _is_ref(kept: str, path: str) -> bool:
+    """Whether it is what it should be, so that git obeys nothing of it under any name."""
+    mode = mode_of(path) or 0
+    is_one = _LOG if kept.startswith("logs") else _REF
+    return stat.S_ISREG(mode) and not mode & 0o111 and is_one(text_of(Path(path))) is not None
