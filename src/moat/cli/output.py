@@ -12,8 +12,9 @@ from moat.errors import MoatError
 
 
 def say(text: str) -> None:
-    """Tell the person something."""
-    print("\n".join(map(printable, text.split("\n"))), file=sys.stderr)
+    """Tell the person something, in one line: what it quotes may have been written to look like
+    more lines of ours."""
+    print(_line(text), file=sys.stderr)
 
 
 def warn(text: str) -> None:
@@ -23,20 +24,19 @@ def warn(text: str) -> None:
 
 def show_error(error: MoatError) -> None:
     """What happened and why, then the next command."""
-    # One line each: what they quote may have been written to look like more of ours.
-    say(f"moat: {_one_line(error.message)}")
+    say(f"moat: {error.message}")
     if error.hint:
-        say(f"hint: {_one_line(error.hint)}")
+        say(f"hint: {error.hint}")
 
 
-def _one_line(text: str) -> str:
-    return "\\n".join(text.split("\n"))
+def _line(text: str) -> str:
+    return printable(text.replace("\n", "\\n"))
 
 
 def show_lines(lines: Iterable[str], *, flush: bool = False) -> None:
     """Data for a person, a line each."""
     for line in lines:
-        print(printable(line), flush=flush)
+        print(_line(line), flush=flush)
 
 
 def show_json(value: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from moat.cli.units import bytes_text, seconds_text
 from moat.run.receipt import Receipt
+from moat.run.unlooked import why_unlooked
 
 _SHOWN = 8
 _SHOWN_FIRST = 40  # of what runs without being asked for: more than there are reasons
@@ -46,14 +47,16 @@ def _requests(receipt: Receipt) -> Iterator[str]:
 
 def _files(receipt: Receipt) -> Iterator[str]:
     changes = receipt.changes
+    counts = [
+        f"{len(changes[kind])} {kind}"
+        for kind in ("added", "changed", "removed")
+        if changes is not None and changes[kind]
+    ]
+    told = (", ".join(counts), why_unlooked(receipt.record, changes))
+    if any(told):
+        yield f"  files: {'; '.join(text for text in told if text)}"
     if changes is None:
         return
-    counts = [
-        f"{len(changes[kind])} {kind}" for kind in ("added", "changed", "removed") if changes[kind]
-    ]
-    if counts:
-        more = "" if changes.get("complete", True) else ", and more that were not looked at"
-        yield f"  files: {', '.join(counts)}{more}"
     yield from _several("not guarded or looked at", changes.get("notes", ()), "moat receipt --json")
     executed = changes.get("executed", ())
     for items, when, most in (

@@ -62,18 +62,21 @@ def start(context: Context, asked: Asked, early: Early | None) -> int:
 
 def show_receipt(home: Home, run: str, *, quiet: bool) -> None:
     """What came of a run, to a person who did not ask for quiet; to all others only if something
-    would run on this machine."""
+    would run on this machine, or nobody can say."""
     from moat.run.record import RunDirectory
+    from moat.run.unlooked import must_be_told
 
     directory = RunDirectory(home.runs, run)
-    if (quiet or not os.isatty(2)) and not directory.has_planted():
+    record = directory.read()
+    if record is None:
+        return
+    if (quiet or not os.isatty(2)) and not must_be_told(record, directory.read_changes()):
         return
     from moat.cli.receipt import lines_of
     from moat.run.receipt import receipt_of
 
-    if (record := directory.read()) is not None:
-        for line in lines_of(receipt_of(directory, record)):
-            say(line)
+    for line in lines_of(receipt_of(directory, record)):
+        say(line)
 
 
 def _part_of(plan: Plan, asked: Asked, detach_keys: str | None) -> Part:

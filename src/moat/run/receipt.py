@@ -15,7 +15,7 @@ from moat.run.record import LIVE, RunDirectory, RunRecord
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """What a run did. `duration` is in seconds, and None where nobody knows; `changes` are those
-    of the workspace as `workspace.changes` writes them down, None for a run that was not ended by
+    of the workspace as `run.accounting` writes them down, None for a run that was not ended by
     its supervisor or has no workspace. `unread` says why the trace could not be read."""
 
     record: RunRecord

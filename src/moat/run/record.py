@@ -218,11 +218,6 @@ class RunDirectory:
         except (OSError, ValueError, TypeError):
             return None
 
-    def has_planted(self) -> bool:
-        """Whether it changed something that a program of this machine would run."""
-        changes = self.read_changes()
-        return changes is not None and bool(changes.get("executed"))
-
     def wait_unsupervised(self) -> None:
         """Wait until the run has ended, however it does; at once if it has."""
         try:

@@ -117,7 +117,8 @@ def _ask_about_each(context: Context, directory: Path, name: str | None) -> None
 def _ask(asked: Asked) -> Answer:
     import termios
 
-    say("\n".join(question_lines(asked)))
+    for line in question_lines(asked):
+        say(line)
     # What was typed before the question is no answer to it.
     with contextlib.suppress(termios.error):
         termios.tcflush(0, termios.TCIFLUSH)

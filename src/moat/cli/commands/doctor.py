@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from moat.cli.options import Parser, add_json, find_home
-from moat.cli.output import show_json
+from moat.cli.output import show_json, show_lines
 from moat.core.finding import Finding
 from moat.doctor.checks import run_sections
 
@@ -36,6 +36,7 @@ def _show(sections: list[tuple[str, list[Finding]]]) -> None:
     for number, (name, findings) in enumerate(sections):
         print(("\n" if number else "") + name)
         for finding in findings:
-            print(f"  {_MARKS[finding.status]}  {finding.subject.ljust(width)}  {finding.detail}")
+            mark = _MARKS[finding.status]
+            show_lines([f"  {mark}  {finding.subject.ljust(width)}  {finding.detail}"])
             if finding.hint is not None:
-                print(f"        {' ' * width}  hint: {finding.hint}")
+                show_lines([f"        {' ' * width}  hint: {finding.hint}"])
