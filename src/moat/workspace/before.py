@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from moat.workspace.standing import Standing
 from moat.workspace.tree import parents
-from moat.workspace.walk import Listing, Walk
+from moat.workspace.walk import Clean, Listing, Walk
 
 _AT_ONCE = 0.05  # seconds that a run waits for what there is to be taken down
 _COARSE = 5  # CLOCK_REALTIME_COARSE of linux/time.h
@@ -41,6 +41,7 @@ class Before:
         self._offset = self.started - time.monotonic_ns()
         self.inodes: dict[str, int] = {}
         self.unsure: set[str] = set()
+        self._clean: Clean = {}
         self._standing = Standing(root, held)
         self._walk = self.walk()
         self._listings = iter(self._walk)
@@ -48,7 +49,7 @@ class Before:
 
     def walk(self) -> Walk:
         """To look at what there is."""
-        return Walk(self.root, own=self.own)
+        return Walk(self.root, self._clean, own=self.own)
 
     def _list_at_once(self, until: float) -> None:
         for listing in self._listings:

@@ -63,16 +63,37 @@ def below_own(root: Path, here: str, name: str, kept: str | None) -> str | None:
     return path
 
 
-def is_gits(kept: str | None, entry: os.DirEntry[str]) -> bool:
-    """Whether git keeps such a file in such a directory (None for any
-    other); never of a directory or a link."""
-    if not kept or not entry.is_file(follow_symlinks=False):
-        return False
-    name = entry.name
+def not_gits(kept: str | None, entries: list[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
+    """What of a directory's, such as `below_own` says it is, git does not keep there, and all
+    directories and links."""
+    if not kept:
+        return entries
     if kept.startswith("objects"):
         known = _FILES.get(kept)
-        return (_OBJECT(name) if known is None else known.fullmatch(name)) is not None
-    return (name not in _OBEYED and "hooks" not in kept) or _is_ref(kept, entry.path)
+        is_gits = _OBJECT if known is None else known.fullmatch
+        return [
+            one for one in entries if not (is_gits(one.name) and one.is_file(follow_symlinks=False))
+        ]
+    if "hooks" not in kept:
+        entries = [
+            one for one in entries if one.name in _OBEYED or not one.is_file(follow_symlinks=False)
+        ]
+    return [
+        one
+        for one in entries
+        if not (one.is_file(follow_symlinks=False) and _is_ref(kept, one.path))
+    ]
+
+
+def holds_only_gits(kept: str | None, place: Path, status: os.stat_result) -> bool:
+    """Whether there is nothing in a directory but what git keeps, told quickly, where one without
+    directories has two links. Whatever else is a link is one that has no name that is obeyed."""
+    if not kept or status.st_nlink != 2:
+        return False
+    names = os.listdir(place)  # noqa: PTH208  # names are all that is needed
+    if _FAN(kept):
+        return not "".join(names).strip("0123456789abcdef") and {38, 62}.issuperset(map(len, names))
+    return not kept.startswith("objects") and "hooks" not in kept and _OBEYED.isdisjoint(names)
 
 
 def _is_ref(kept: str, path: str) -> bool:

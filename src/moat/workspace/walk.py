@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from moat.workspace.executed import why_executed
-from moat.workspace.kept import below_own, is_gits
+from moat.workspace.kept import below_own, holds_only_gits, not_gits
 from moat.workspace.tree import is_closed
 
 MOST_ENTRIES = 200_000
@@ -19,7 +19,12 @@ MOST_SECONDS = 10.0
 GITS = ".git/"  # stands before the paths of what is in a repository's own directory
 _SIGNS = frozenset({".git", "HEAD"})
 _AT_A_TIME = 512  # entries between two looks at the clock
+_UNSETTLED = 1_000_000_000  # ns in which a change may leave a ctime as it is
 _LONGEST = 4096 - 256 - 1  # bytes of a path that any name may follow (PATH_MAX, NAME_MAX)
+
+
+Clean = dict[str, tuple[int, int, int]]
+"""Which directories are, and their device, inode and ctime, by their paths below a root."""
 
 
 class File(NamedTuple):
@@ -44,18 +49,22 @@ class Walk:
     `closed` are the directories of ours that cannot be looked into, `links` are those of the files
     that are links, and obeyed or in a repository's own directory, and `signs` the paths of all
     that is called as if git found a repository there. `kept` are the directories where git keeps
-    what nobody obeys, which come last, each with its place below the repository's own.
+    what nobody obeys, which come last, each with its place below the repository's own. `clean` are
+    those of them that had nothing else when they were as it says, taken down for the next walk.
     """
 
-    def __init__(self, root: Path, *, own: bool) -> None:
+    def __init__(self, root: Path, clean: Clean, *, own: bool) -> None:
         self.closed: list[str] = []
         self.links: list[str] = []
         self.signs: list[str] = []
         self.kept: dict[str, str] = {}
         self._root = root
+        self._clean = clean
+        self._settled = time.time_ns() - _UNSETTLED
         self._own = own
         self._waiting = deque([""])
         self._last = deque[str]()
+        self._counts = True  # whether links of directories say how many are in them
 
     @property
     def unlisted(self) -> frozenset[str]:
@@ -76,12 +85,14 @@ class Walk:
                     if one.name in _SIGNS
                 )
                 # What git keeps is no part of the workspace, however much it is.
-                entries = [entry for entry in scanned if not is_gits(self.kept.get(here), entry)]
+                entries = not_gits(self.kept.get(here), scanned)
                 seen += len(entries)
                 if seen > MOST_ENTRIES or time.monotonic() > until:
                     return
                 listing = self._sort(here, entries)
                 for path, _ in listing.directories:
+                    if path in self.kept and here not in self.kept:
+                        self._counts &= _counts(self._root / here, len(listing.directories))
                     (self._last if path in self.kept else self._waiting).append(path)
                 yield listing
             waiting.popleft()
@@ -89,8 +100,10 @@ class Walk:
     def _scan(self, here: str) -> Iterator[list[os.DirEntry[str]]]:
         place = self._root / here
         try:
-            if is_too_deep(place) or is_closed(place, place.lstat()):
+            if is_too_deep(place) or is_closed(place, status := place.lstat()):
                 self.closed.append(here)
+                return
+            if here in self.kept and self._is_clean(here, place, status):
                 return
             with os.scandir(place) as scanned:
                 while entries := list(islice(scanned, _AT_A_TIME)):
@@ -102,6 +115,17 @@ class Walk:
                 self.closed.append(here)
         except OSError:
             self.closed.append(here)
+
+    def _is_clean(self, here: str, place: Path, status: os.stat_result) -> bool:
+        """Whether a directory has nothing but what git keeps: nobody can set its ctime."""
+        seen = (status.st_dev, status.st_ino, status.st_ctime_ns)
+        if self._clean.get(here) == seen:
+            return True
+        if not (self._counts and holds_only_gits(self.kept[here], place, status)):
+            return False
+        if status.st_ctime_ns < self._settled:
+            self._clean[here] = seen
+        return True
 
     def _sort(self, here: str, entries: list[os.DirEntry[str]]) -> Listing:
         prefix = here + "/" if here else ""
@@ -127,6 +151,15 @@ class Walk:
             self.links.append(path)  # whatever of a repository's own is behind it
             return True
         return obeyed or not in_git or path.rpartition("/")[0] in self.kept
+
+
+def _counts(place: Path, directories: int) -> bool:
+    """Whether the links of a directory say that it has so many others; not every file system's
+    do."""
+    try:
+        return place.lstat().st_nlink == directories + 2
+    except OSError:
+        return False
 
 
 def is_too_deep(place: Path) -> bool:
