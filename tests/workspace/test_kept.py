@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 
 import pytest
 
 from moat.workspace import walk
 from moat.workspace.walk import Clean, Walk
 
-OBJECT, HASH = "c" * 38, "a" * 40
+OBJECT, OTHER, HASH = "c" * 38, "d" * 38, "a" * 40
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_what_git_makes(root: Path) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "objects/ab/config", f"objects/ab/{OBJECT[1:]}d/config", f"objects/ab/{OBJECT[1:]}d/x/y", "objects/x",
+        "objects/ab/config", f"objects/ab/{OTHER}/config", f"objects/ab/{OTHER}/x/y", "objects/x",
         "objects/zz/x", "objects/pack/x.sh", "objects/pack/x/HEAD", "objects/info/x",
         "objects/info/commit-graphs/x/y", "objects/zz/refs/config", "refs/x/config",
         "refs/heads/x/hooks/a", "logs/x/config", "logs/hooks/x", "refs/git-rebase-todo",
