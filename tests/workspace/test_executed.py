@@ -31,7 +31,7 @@ def test_obeyed(path: str) -> None:
         ".git/refs/heads/config",
         ".git/hooks/pre-commit.sample", ".vscode/notes.md", "envrc", "a.git/config",
         ".git/objects/ab/c",
-        ".claude/commands/x.md",
+        ".claude/commands/x.md", "mise/main.py", ".config/other", "promise.toml",
     ],
 )  # fmt: skip
 def test_not_obeyed(path: str) -> None:
@@ -42,6 +42,8 @@ def test_not_obeyed(path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
+        ".config/mise/config.toml", "a/.config/mise.toml", "mise/config.toml", "mise.dev.toml",
+        ".mise.dev.local.toml", ".miserc.toml", ".rtx.toml", "mise/conf.d/x.toml",
         "mise.local.toml", ".mise.local.toml", ".mise/config.toml", "a/mise.toml", ".tool-versions",
         ".helix/languages.toml", ".lvimrc", ".ycm_extra_conf.py", "eslint.config.js",
         ".prettierrc.js", "a/.git/hooks/x", ".gitattributes", "x.code-workspace",
@@ -61,7 +63,8 @@ def test_it_takes_no_command_of_the_persons(path: str) -> None:
         "tools/bazel", "Vagrantfile", "bunfig.toml", "settings.gradle.kts", "build.sbt",
         "jest.config.ts", "vite.config.mjs", "webpack.config.js", ".mocharc.js",
         "compose.override.yml", "docker-compose.override.yml", "Taskfile.yaml", "taskfile.yml",
-        "SConstruct", "Jenkinsfile", "Procfile", "Makefile",
+        "SConstruct", "Jenkinsfile", "Procfile", "Makefile", "mise-tasks/x", ".mise-tasks/x",
+        "mise/tasks/x",
     ],
 )  # fmt: skip
 def test_it_takes_a_build_or_a_test(path: str) -> None:

@@ -69,3 +69,12 @@ def test_what_leads_nowhere() -> None:
 def test_what_is_no_file_of_settings_is_read_to_its_end(text: str) -> None:
     """Whatever it says, reading it ends."""
     list(settings_of(text * 3))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["core.alternaterefscommand", "gpg.ssh.defaultkeycommand", "guitool.x.cmd", "tar.tgz.command"],
+)
+def test_commands_of_all_kinds(name: str) -> None:
+    """Whatever part of git runs them."""
+    assert [Reference("command", "tools/x")] == [*references(iter([(name, "tools/x")]))]

@@ -295,3 +295,77 @@ def test_nothing_is_made_where_nothing_can_appear(root: Path) -> None:
     (root / ".git/HEAD").unlink()
     assert ".git" in closed(guarded(root))
     assert not any(path.startswith(".git/") for path in made(guarded(root)))
+
+
+def test_links_inside_what_is_guarded(root: Path) -> None:
+    """What they lead to is, too, but for what nobody obeys; of a directory all that is in it."""
+    for name in (".claude/hooks", ".claude/notes", ".git/hooks/d", "lib/deep", "notes"):
+        (root / name).mkdir(parents=True)
+    (root / "hook").write_text("")
+    (root / ".git/hooks/d/x").symlink_to("../../../hook")
+    (root / ".git/hooks/back").symlink_to("../hooks")
+    (root / ".git/hooks/all").symlink_to("../..")
+    (root / ".claude/hooks/y").symlink_to("../../lib")
+    (root / "lib/deep/z").symlink_to("../../../outside")
+    (root / ".claude/notes/n").symlink_to("../../notes")
+    found = guarded(root)
+    assert {"hook", "lib"} < closed(found)
+    assert "notes" not in closed(found)
+    assert (".",) == found.open_to
+
+
+def test_more_inside_than_is_looked_at(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is said."""
+    (root / "hook").write_text("")
+    (root / ".git/hooks/x").symlink_to("../../hook")
+    monkeypatch.setattr(inside, "MOST_INSIDE", 1)
+    assert not guarded(root).all_names
+
+
+def test_other_names_of_files_further_below(root: Path) -> None:
+    """As of those right in a directory."""
+    (root / ".husky/_").mkdir(parents=True)
+    (root / ".husky/_/h").write_text("")
+    os.link(root / ".husky/_/h", root / "other")
+    assert "other" in closed(guarded(root))
+
+
+def test_a_repository_of_a_head_and_a_common_directory(root: Path) -> None:
+    """Of any names; what it leads to that is not there does not appear."""
+    for name in ("d", "e/objects", "e/refs", "none"):
+        (root / name).mkdir(parents=True)
+    for name, leads in (("d", "../e"), ("none", "../f/g")):
+        (root / name / "HEAD").write_text("ref: refs/heads/main\n")
+        (root / name / "commondir").write_text(leads + "\n")
+    found = guarded(root)
+    assert {"d/config", "e/config", "e/hooks", "none/commondir", "f/g"} < closed(found)
+    assert ("directory", "socket") == (made(found)["f"], made(found)["f/g"])
+    (root / "none/HEAD").write_text("nothing of git's")
+    assert "f/g" not in closed(guarded(root))
+
+
+@pytest.mark.parametrize(
+    ("leads", "stands"),
+    [("../new/er", True), ("../file/x", False), ("../" + "x" * 256, False), ("../a/../b", False)],
+)
+def test_where_a_git_file_leads_and_nothing_is(root: Path, leads: str, stands: bool) -> None:
+    """Nothing appears there, if it could: the run begins in any case."""
+    (root / "sub").mkdir()
+    (root / "file").write_text("")
+    (root / "sub/.git").write_text(f"gitdir: {leads}\n")
+    assert stands == (leads.removeprefix("../") in made(guarded(root)))
+
+
+def test_the_longest_chain_of_links_the_kernel_follows(root: Path) -> None:
+    """And one that it does not."""
+    (root / "end").write_text("x")
+    for number in range(41):
+        (root / f"l{number}").symlink_to(f"l{number - 1}" if number else "end")
+    (root / ".envrc").symlink_to("l38")
+    assert "x" == (root / ".envrc").read_text()
+    assert "end" in closed(guarded(root))
+    (root / ".envrc").unlink()
+    (root / ".envrc").symlink_to("l39")
+    with pytest.raises(OSError, match="symbolic links"):
+        (root / ".envrc").read_text()
+    assert "end" not in closed(guarded(root))

@@ -140,9 +140,10 @@ def _led_by_repositories(
     """Where git is led below the root by all repositories, and why it obeys what is there."""
     found, wants = repositories_at(root, signs)
     for repository in found:
-        with contextlib.suppress(Closed):
-            if not repository.is_outside:
+        if not repository.is_outside:
+            with contextlib.suppress(Closed):
                 wants += wants_of(root, repository)
+        with contextlib.suppress(Closed):
             for reference, path in referred_to(root, repository, environ):
                 end = _end_of(root, path)
                 yield from ((link, _LED) for link in end.links)

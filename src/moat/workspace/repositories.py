@@ -92,7 +92,7 @@ def find_repositories(root: Path, known: Known = NOTHING_KNOWN) -> Search:
             places[here] = None
             found.update(dict.fromkeys(_behind(root, _join(here, ".git"), here, wants)))
         # A run can take one apart, and the next one put it together again.
-        is_one = names >= set(BARE_NEEDS) or names >= _SHARING
+        is_one = names >= set(BARE_NEEDS) or (names >= _SHARING and is_head(root / here / "HEAD"))
         if is_one or (here in known.bare and names & _OF_BARE):
             places[here] = bare[here] = None
             found.update(dict.fromkeys(_own(root, here, None, wants)))
@@ -125,9 +125,11 @@ def repositories_at(root: Path, signs: Iterable[str]) -> tuple[list[Repository],
         here, _, name = sign.rpartition("/")
         with contextlib.suppress(Closed):
             if name == ".git":
-                found.update(dict.fromkeys(_behind(root, sign, here, wants)))
+                for one in _behind(root, sign, here, wants):
+                    found[one] = None
             elif here.rpartition("/")[2] != ".git" and is_head(root / sign):
-                found.update(dict.fromkeys(_own(root, here, None, wants)))
+                for one in _own(root, here, None, wants):
+                    found[one] = None
     return list(found), wants
 
 
