@@ -112,6 +112,8 @@ def test_of_modes_in_one_sequence_the_harmless_pass() -> None:
         (b"\x1b[20r\x1b[;5r", b"\x1b[20r\x1b[;5r"),
         (b"\x1b[1;2;3r", b""),
         (b"\x1b[99999999r", b"\x1b[9999r"),
+        (b"x\x1b[999999999999b", b"x\x1b[9999b"),
+        (b"\x1b[1;999999999999H", b"\x1b[1;9999H"),
         (b"\x1b[?0025l\x1b[?000047h", b"\x1b[?25l\x1b[?1049h"),
         (b"\x1b[?1047;1h\x1b[?47l", b"\x1b[?1049;1h\x1b[?1049l"),
         (b"\x1b[04h\x1b[4;20h\x1b[4:1h", b"\x1b[4h"),
@@ -139,7 +141,7 @@ def test_a_full_reset_leaves_what_has_scrolled_by() -> None:
     plain = b"\x1b[m\x1b(B\x1b)B\x0f\x1b>\x1b[H\x1b[2J"
     assert plain == passed([b"\x1bc"])
     on = b"\x1b[?1049h\x1b[>1u\x1b[?1000h\x1b[2;3r\x1b[4h"
-    off = b"\x1b[<1u\x1b[r\x1b[4l\x1b[?1000l\x1b[?1049l"
+    off = b"\x1b[<1u\x1b[4l\x1b[?1000l\x1b[?1049l\x1b7\x1b[r\x1b8"
     assert on + off + plain + plain == passed([on, b"\x1bc\x1bc"])
 
 

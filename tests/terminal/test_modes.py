@@ -23,6 +23,7 @@ CODEX = (
 )
 OUT_OF_IT, PLAIN = b"\x18\x1b\\", b"\x1b[m\x1b(B\x1b)B\x0f\x1b>"
 BELOW = b"\x1b[999;1H\r\n"
+WHOLE = b"\x1b7\x1b[r\x1b8"  # and the cursor where it was
 
 
 def undo(*pieces: bytes) -> bytes:
@@ -55,13 +56,14 @@ def undo(*pieces: bytes) -> bytes:
         (b"\x1b[>4;2m", b"\x1b[>4;0m"),
         (b"\x1b[>4;2m\x1b[>4m", b""),
         (b"\x1b[4 q", b"\x1b[0 q"),
-        (b"\x1b[2;9r", b"\x1b[r" + BELOW),
+        (b"\x1b[2;9r", WHOLE),
         (b"\x1b[2;9r\x1b[r", b""),
-        *((spelled, b"\x1b[r" + BELOW) for spelled in (b"\x1b[20r", b"\x1b[000001;2r")),
-        *(
-            (spelled, b"\x1b[r" + BELOW)
-            for spelled in (b"\x1b[1;2;3r", b"\x1b[;2r", b"\x1b[1:1;2r")
-        ),
+        (
+            b"\x1b[5;9r\x1b[?1049h\x1b[r\x1b[?1049l",
+            WHOLE,
+        ),  # a terminal may have one for each screen
+        *((spelled, WHOLE) for spelled in (b"\x1b[20r", b"\x1b[000001;2r")),
+        *((spelled, WHOLE) for spelled in (b"\x1b[1;2;3r", b"\x1b[;2r", b"\x1b[1:1;2r")),
         (b"\x1b[?" + b"0" * 90 + b"25l", b"\x1b[?25h"),
         (b"\x1b[04h", b"\x1b[4l"),
         (b"\x1b[4;20h", b"\x1b[4l"),

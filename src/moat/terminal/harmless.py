@@ -29,7 +29,7 @@ _DRAWING = b"@ABCDEFGHILMPSXZ`abdef"
 # none of the controls from U+0080.
 HARMLESS_RUN = re.compile(
     rb"(?:[\x07-\x0f\x20-\x7e]++"
-    rb"|\x1b\[(?:[0-9;]{0,128}+[%s]|[0-9;:]{0,128}+m|[0-2]?[JK])"
+    rb"|\x1b\[(?:[0-9]{0,4}+(?:;[0-9]{0,4}+){0,4}+[%s]|[0-9;:]{0,128}+m|[0-2]?[JK])"
     rb"|(?:[\xc3-\xdf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}"
     rb"|\xc2[\xa0-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|\xed[\x80-\x9f][\x80-\xbf]"
     rb"|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2})++"
@@ -39,6 +39,7 @@ HARMLESS_RUN = re.compile(
 _NAMED = {
     kind: re.compile(parameters)
     for kinds, parameters in (
+        (tuple(bytes([final]) for final in _DRAWING), rb"[0-9;]*"),
         # 3 would erase the lines that have scrolled by, which nothing brings back.
         ((b"J", b"K", b"?J", b"?K"), rb"[0-2]?"),
         ((b"T",), rb"[0-9]*"),  # with more numbers it begins to follow the mouse

@@ -34,6 +34,8 @@ _OUT_OF_IT = b"\x18\x1b\\"
 _NO_LINK = b"\x1b]8;;\x1b\\"
 # Every eighth column of a terminal of up to 520, and the cursor back where it was.
 _TABS = b"\x1b7\r\x1b[3g" + b"\x1b[8C\x1bH" * 65 + b"\x1b8"
+# All of the screen scrolls, and the cursor is where it was.
+_WHOLE = b"\x1b7\x1b[r\x1b8"
 # Colours, letters and the number keys as usual.
 _PLAIN = b"\x1b[m\x1b(B\x1b)B\x0f\x1b>"
 _BELOW = b"\x1b[999;1H\r\n"
@@ -55,7 +57,8 @@ class Modes:
         self._changed: dict[int, None] = {}
         self._pushed = {False: 0, True: 0}  # each screen has keyboards of its own
         self._flags = {False: False, True: False}
-        self._keys = self._shape = self._region = self._inserts = False
+        self._keys = self._shape = self._inserts = False
+        self._regions: set[bool] = set()  # the screens that scroll in part; it may be one for both
         self._strings = self._tabs = self._origin = self._inserts_kept = False
         self._kept: set[int] = set()  # what may come back with the cursor
         self.drawn = False  # something else than text was written
@@ -94,7 +97,10 @@ class Modes:
             case b" q":
                 self._shape = numbers != (0,)
             case b"r":
-                self._region = csi.parameters != b""
+                if csi.parameters:
+                    self._regions.add(self.on_other_screen)
+                else:
+                    self._regions.discard(self.on_other_screen)
             case b"g":
                 self._tabs = True
             case b"s":
@@ -171,8 +177,8 @@ class Modes:
         if not self.drawn:
             return b""
         parts = [_OUT_OF_IT, self._switched_off()]
-        if self._origin or self._region:
-            parts.append(_BELOW)  # either has moved the cursor to the top
+        if self._origin:
+            parts.append(_BELOW)  # it has moved the cursor to the top
         if self._tabs:
             parts.append(_TABS)
         if self._strings:
@@ -202,8 +208,6 @@ class Modes:
             parts.append(b"\x1b[>4;0m")
         if self._shape:
             parts.append(b"\x1b[0 q")
-        if self._region:
-            parts.append(b"\x1b[r")
         if self._inserts:
             parts.append(b"\x1b[4l")
         parts += map(_off, sorted(self._changed, key=lambda mode: (mode in SCREENS, mode)))
@@ -216,6 +220,8 @@ class Modes:
         parts += map(_off, sorted(self._kept - {_ORIGIN}))
         if self._inserts_kept:
             parts.append(b"\x1b[4l")
+        if self._regions:
+            parts.append(_WHOLE)
         return b"".join(parts)
 
     def _popped(self, *, other: bool) -> bytes:
