@@ -49,6 +49,17 @@ def test_programs_that_settings_of_a_shared_repository_name(agent: Agent) -> Non
     assert {"tools/x"} == by_itself(files)
 
 
+def test_programs_that_settings_name_beside_what_is_closed(agent: Agent) -> None:
+    """What cannot be looked into is said, and the rest asked all the same."""
+    agent.place.on_host(REPOSITORY + "git config core.fsmonitor .fsmon/watch")
+    files = agent.run(
+        "mkdir -p .git/worktrees .git/modules/x .fsmon; echo x > .fsmon/watch;"
+        "chmod 000 .git/worktrees .git/modules"
+    )
+    assert ".fsmon/watch" in by_itself(files)
+    assert files["complete"] == (agent.user.uid == 0)
+
+
 def test_settings_that_name_a_directory(agent: Agent) -> None:
     """Twin: a word of a line for a shell; what is in it changes every day."""
     agent.place.on_host(REPOSITORY + "git config alias.t '!cd src && make t'; mkdir src")
