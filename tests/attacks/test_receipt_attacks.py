@@ -181,3 +181,13 @@ def test_a_lost_run_says_that_nobody_looked(agent: Agent) -> None:
         os.kill(supervisor, signal.SIGKILL)
         agent.cli.run("wait", run)
     assert "nobody has looked at what it changed" in agent.cli.run("receipt", run).stdout
+
+
+def test_what_is_moved_beside_a_closed_directory(agent: Agent) -> None:
+    """What nobody knows of the one makes nothing else unknown."""
+    agent.place.on_host("mkdir c d; touch d/x d/.envrc; chmod 0 c; sleep 0.1")
+    files = agent.run("mv d e")
+    told = (["e/.envrc", "e/x", "ran"], ["d/.envrc", "d/x"])
+    assert told == (files["added"], files["removed"])
+    assert {"e/.envrc"} == by_itself(files)
+    assert bool(agent.user.uid) != files["complete"]
