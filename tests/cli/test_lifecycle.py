@@ -73,7 +73,7 @@ def test_a_run_in_the_background_is_there_and_is_ended(moat: Cli) -> None:
     assert [] == supervisors_of(moat)
     assert ("", "") == said(moat, "wait", "fixer", code=128 + signal.SIGTERM)
     out, _ = said(moat, "receipt", "fixer")
-    assert f"run {run} (fixer): ended by SIGTERM: exit code 143 after " in out
+    assert f"run {run} (fixer): ended by SIGTERM: exit code 143, after " in out
 
 
 @pytest.mark.parametrize("command", [("true",), ("sleep", "0.4")])

@@ -8,7 +8,7 @@ from support.cli import Cli
 from support.pty import Terminal
 from support.runs import ending_all, start_in_background
 
-RECEIPT = b": exit code 0 after "
+RECEIPT = b": exit code 0, after "
 WAITS = "while [ ! -e go ]; do sleep 0.05; done"
 
 

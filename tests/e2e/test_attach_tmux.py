@@ -104,7 +104,7 @@ def test_who_comes_back_finds_it_as_it_was(person: Cli, window: Open) -> None:
     terminal.wait_for("typed two")
     (person.workspace / "end").touch()
     terminal.press("Enter")
-    terminal.wait_for("exit code 0 after")
+    terminal.wait_for("exit code 0, after")
     assert untouched == terminal.flags()
     assert set() == modes_left(terminal.written)
 
@@ -365,7 +365,7 @@ def test_codex_is_left_and_found_again(codex_cli: Cli, window: Open) -> None:
         terminal.type("/quit")
         terminal.wait_for("exit Codex")
         terminal.press("Enter")
-        terminal.wait_for("exit code 0 after")
+        terminal.wait_for("exit code 0, after")
         assert untouched == terminal.flags()
         assert set() == modes_left(terminal.written)
     assert "written by codex\n" == (codex_cli.workspace / "from-codex.txt").read_text()

@@ -18,7 +18,7 @@ _SHOWN_FIRST = 40  # of what runs without being asked for: more than there are r
 def lines_of(receipt: Receipt) -> Iterator[str]:
     """The receipt in lines."""
     record = receipt.record
-    took = "" if receipt.duration is None else f" after {seconds_text(receipt.duration)}"
+    took = "" if receipt.duration is None else f", after {seconds_text(receipt.duration)}"
     yield f"run {record.run}{f' ({record.name})' if record.name else ''}: {receipt.how}{took}"
     yield from _requests(receipt)
     yield from _files(receipt)
