@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ from support.users import (
 )
 
 ROOT = Path(__file__).parent.parent
+
+
+# Started by `nohup`, we would hand it on that this is ignored, and nobody would hear a hang-up.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

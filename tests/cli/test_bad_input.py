@@ -753,15 +753,15 @@ def test_a_supervisor_that_is_killed_takes_the_box_along(
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     os.kill(int(children[0]), signal.SIGKILL)
     _, err = process.communicate(timeout=30)
+    wait_until(lambda: not processes(token))
+    (lost,) = cli.json("list")
+    assert "lost" == lost["state"]
     assert (
         1,
-        "moat: the run's supervisor died, and the run with it\nhint: what there is: moat list -a\n",
-    ) == (
-        process.returncode,
-        err,
-    )
-    wait_until(lambda: not processes(token))
-    assert ["lost"] == [run["state"] for run in cli.json("list")]
+        "moat: the run's supervisor died, and the run with it\nhint: what there is: moat list -a\n"
+        f"run {lost['run']}: lost: its supervisor died, and the box with it\n"
+        "  files: nobody has looked at what it changed in the workspace\n",
+    ) == (process.returncode, err)
 
 
 # at a terminal

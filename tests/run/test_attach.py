@@ -187,7 +187,7 @@ def test_a_supervisor_that_dies_is_told(start: Start, last: bytes) -> None:
     played.channel.shutdown(socket.SHUT_RDWR)
     code, error = played.ended()
     assert error is not None
-    assert (1, "the run's supervisor died") == (code, error[1])
+    assert (1, "the run's supervisor died, and the run with it") == (code, error[1])
 
 
 # at a terminal
