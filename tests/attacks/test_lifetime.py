@@ -168,7 +168,7 @@ def test_a_run_outlives_its_client(user_cli: Cli, number: signal.Signals) -> Non
 
         wait_until(lambda: run.last_stamp() > went + 1, what="the command works on")
         assert is_alive(supervisor)
-        assert ("running", None) == state_of(run)
+        wait_until(lambda: ("running", None) == state_of(run), what="its network is served")
 
         done = user_cli.run("stop", timeout=30)
         assert (0, "") == (done.returncode, done.stderr)

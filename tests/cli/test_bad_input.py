@@ -734,7 +734,7 @@ def test_a_run_outlives_its_client(
     else:
         assert (-number, "") == (process.returncode, err)
     assert not cli.json("status", run)["live"]["attached"]
-    assert "running" == cli.json("status", run)["state"]
+    wait_until(lambda: "running" == cli.json("status", run)["state"])
     assert processes(token)
     done = cli.run("stop", run)
     assert (0, f"{run}\n", "") == (done.returncode, done.stdout, done.stderr)
