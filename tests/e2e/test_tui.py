@@ -15,6 +15,7 @@ import pytest
 from standin import Say, Shell, Turn
 from support.cli import REAL_KEY, Cli
 from support.processes import wait_until
+from support.runs import ending_all
 from support.standin import RunningStandIn
 from support.tmux import Tmux, modes_left
 from support.users import link_tree
@@ -139,9 +140,11 @@ def test_without_yolo_codex_asks(
     cli.grant()
     asked, unasked = cli.workspace / "asked.txt", cli.workspace / "unasked.txt"
     line = shlex.join(cli.command("codex", "--noyolo", "--", "please", "try both"))
-    with Tmux(
-        LARGE, cwd=cli.workspace, environ=cli.environ(), recording=tmp_path / "recording"
-    ) as terminal:
+    recording = tmp_path / "recording"
+    with (
+        ending_all(cli),  # the window is closed in the midst, which ends no run
+        Tmux(LARGE, cwd=cli.workspace, environ=cli.environ(), recording=recording) as terminal,
+    ):
         terminal.type(line)
         terminal.press("Enter")
         terminal.wait_for("please try both", "Would you like to run the following command?")
