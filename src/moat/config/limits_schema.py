@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from moat.config.schema import Quantity, Record
+from moat.core.durations import DURATION
 from moat.core.limits import (
     DECIMAL,
-    DURATION,
     OPTIONS,
     SIZE,
     WHOLE,

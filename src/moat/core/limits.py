@@ -12,7 +12,6 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
 # Its form too is taken from here, with those of all the other limits.
-from moat.core.durations import DURATION as DURATION
 from moat.core.durations import parse_duration
 
 LimitName: TypeAlias = Literal["wall", "memory", "processes", "cpus", "disk", "files"]
